@@ -1,0 +1,1 @@
+"""Payload bytes become samples: one module a wire format, one a transport."""

@@ -1,0 +1,1 @@
+"""The served model, loaded again: tokenising, batching, and the tap that reads its attention."""
