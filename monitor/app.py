@@ -1,0 +1,291 @@
+"""Composition root of the sidecar: sockets, servers, scheduler, sinks, reload and shutdown.
+
+The sockets are bound before the model loads, so that a taken port is said at once and traffic is
+received from the first second. Everything that touches torch runs on one thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
+from monitor.analyse import Analyser
+from monitor.config import Config, load_config
+from monitor.cycle import Cycle
+from monitor.delivery import Delivery
+from monitor.errors import ConfigError, HeadwatchError
+from monitor.ingest.http import build_ingest_app
+from monitor.ingest.intake import Intake
+from monitor.ingest.jsonl import JsonlFollower
+from monitor.jobs import JobBook
+from monitor.operations import build_operations_app
+from monitor.privacy import WordKeys
+from monitor.replay.model import load_model
+from monitor.replay.probe import load_probe_texts
+from monitor.sinks import build_sinks, fetch_registered_baseline, resolve_model
+from monitor.snapshots import Observer
+from monitor.state.store import StateStore
+
+log = logging.getLogger("headwatch.app")
+
+RELOADABLE = ("schedule", "drift", "privacy")
+GRACE_SECONDS = 20.0
+
+
+class Sidecar:
+    """One watched model from sockets to sinks; ``run`` returns after a signal, all state kept."""
+
+    def __init__(self, config: Config, *, config_path: Path | None, environ: dict[str, str]) -> None:
+        self.config = config
+        self._config_path = config_path
+        self._environ = environ
+        self._stopping = threading.Event()
+        self._stopped = asyncio.Event()
+        self._torch = ThreadPoolExecutor(1, thread_name_prefix="torch")
+        self._export = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._jobs = JobBook(clock=time.time)
+        self._scheduler = AsyncIOScheduler()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        config = self.config
+        with contextlib.ExitStack() as stack:
+            ingest_socket = stack.enter_context(bound("ingest.listen", config.ingest.listen))
+            operations_socket = stack.enter_context(
+                bound("exporters.prometheus.listen", config.exporters.prometheus.listen)
+            )
+            self._store = StateStore(
+                Path(config.state.file), settings=config.state, window=config.window, clock=time.time
+            )
+            stack.callback(self._store.close)
+            self._intake = Intake(self._store, settings=config.ingest)
+            self._intake.start()
+            stack.callback(self._intake.stop)
+            self._observer = Observer(
+                config=config,
+                store=self._store,
+                intake=self._intake,
+                jobs=self._jobs,
+                started=time.time(),
+            )
+            await self._serve(ingest_socket, operations_socket)
+
+    async def _serve(self, ingest_socket: socket.socket, operations_socket: socket.socket) -> None:
+        config = self.config
+        collector = HeadwatchCollector(
+            lambda: self._observer.snapshot(time.time()),
+            top_heads=config.exporters.prometheus.top_heads,
+            every_head=config.exporters.prometheus.every_head,
+        )
+        registry = build_registry(collector)
+        operations = build_operations_app(
+            render=lambda accept: render(registry, accept),
+            status=lambda: self._observer.status(time.time(), self._links()),
+            verdicts=lambda after: self._store.verdicts(after),
+            ready=lambda: self._observer.cycle is not None,
+            reload=self._reload,
+        )
+        ingest = build_ingest_app(
+            self._intake, config.ingest, id_factory=lambda: uuid.uuid4().hex, clock=time.time
+        )
+        servers = [QuietServer(app) for app in (ingest, operations)]
+        self._handle_signals()
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[bound_socket]))
+            for server, bound_socket in zip(servers, (ingest_socket, operations_socket), strict=True)
+        ]
+        try:
+            await self._start_watching()
+            await self._stopped.wait()
+        finally:
+            await self._shut_down(servers, tasks)
+
+    async def _start_watching(self) -> None:
+        loop = asyncio.get_running_loop()
+        starting = loop.run_in_executor(self._torch, self._build_cycle)
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return
+        cycle = await starting
+        stopped.cancel()
+        delivery = Delivery(store=self._store, sinks=self._sinks.deliver, should_stop=self._stopping.is_set)
+        self._observer.cycle, self._observer.delivery = cycle, delivery
+        self._followers = [
+            JsonlFollower(Path(path), store=self._store, id_factory=lambda: uuid.uuid4().hex, clock=time.time)
+            for path in self.config.ingest.follow
+        ]
+        self._schedule(cycle, delivery)
+        identity = cycle.analyser.model.identity
+        log.info(
+            "watching %s (%d layers x %d heads, tap: %s)",
+            identity.name, identity.layers, identity.heads, cycle.analyser.model.tier,
+        )
+
+    def _build_cycle(self) -> Cycle:
+        config = self.config
+        settings = config.model.model_copy(update={"source": resolve_model(config)})
+        self._sinks = build_sinks(config)
+        cycle = Cycle(
+            config=config.model_copy(update={"model": settings}),
+            store=self._store,
+            load=lambda: Analyser(load_model(settings), config.analysis),
+            probe_texts=load_probe_texts(Path(config.probe.file) if config.probe.file else None),
+            word_keys=WordKeys.from_settings(config.privacy, folder=Path(config.state.file).parent),
+            sinks=self._sinks.kinds,
+            fetch_baseline=lambda name: fetch_registered_baseline(config, name),
+            clock=time.time,
+            should_stop=self._stopping.is_set,
+        )
+        cycle.start()
+        return cycle
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    def _schedule(self, cycle: Cycle, delivery: Delivery) -> None:
+        every = self.config.schedule
+        jobs = {
+            "profile": (cycle.run_profile, every.profile, self._torch),
+            "evaluation": (cycle.run_evaluation, every.evaluation, self._torch),
+            "attribution": (cycle.run_attribution, every.attribution, self._torch),
+            "probe": (cycle.run_probe, every.probe, self._torch),
+            "maintenance": (cycle.run_maintenance, every.maintenance, self._export),
+            "export": (delivery.run, every.export, self._export),
+        }
+        if self._followers:
+            jobs["follow"] = (self._follow, every.follow, self._export)
+        for name, (job, seconds, executor) in jobs.items():
+            self._scheduler.add_job(
+                self._run_job,
+                "interval",
+                seconds=seconds,
+                args=(name, job, executor),
+                id=name,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.add_listener(self._note_skipped, EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.start()
+
+    async def _run_job(self, name: str, job: Callable[[], None], executor: ThreadPoolExecutor) -> None:
+        if not self._stopping.is_set():
+            await asyncio.get_running_loop().run_in_executor(executor, self._jobs.run, name, job)
+
+    def _follow(self) -> None:
+        for follower in self._followers:
+            follower.poll()
+
+    def _note_skipped(self, event: JobEvent) -> None:
+        self._jobs.skipped(event.job_id)
+
+    # --- reload and shutdown -----------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
+
+    def stop(self) -> None:
+        """Begin to shut down; jobs end at their next batch."""
+        self._stopping.set()
+        self._stopped.set()
+
+    async def _reload(self) -> str | None:
+        try:
+            self._apply(load_config(self._config_path, self._environ) if self._config_path else self.config)
+        except HeadwatchError as error:
+            self._observer.reload_successful = False
+            log.error("configuration not reloaded, the former one stays: %s", error)
+            return str(error)
+        self._observer.reload_successful, self._observer.reload_time = True, time.time()
+        log.info("configuration reloaded")
+        return None
+
+    def _apply(self, config: Config) -> None:
+        before, after = dict(self.config), dict(config)
+        fixed = [name for name in after if after[name] != before[name] and name not in RELOADABLE]
+        if fixed:
+            raise ConfigError(
+                f"{', '.join(fixed)}: cannot change while running; restart headwatch"
+                f" (a reload takes {', '.join(RELOADABLE)})"
+            )
+        self.config = self._observer.config = config
+        for job in self._scheduler.get_jobs():
+            seconds = getattr(config.schedule, job.id)
+            self._scheduler.reschedule_job(job.id, trigger="interval", seconds=seconds)
+        if self._observer.cycle is not None:
+            self._torch.submit(self._observer.cycle.reconfigure, config)
+
+    async def _shut_down(self, servers: list[QuietServer], tasks: list[asyncio.Task[None]]) -> None:
+        self._stopping.set()
+        for server in servers:
+            server.should_exit = True
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for executor in (self._torch, self._export):
+            await asyncio.to_thread(executor.shutdown, True, cancel_futures=True)
+        log.info("stopped; everything durable is in %s", self.config.state.file)
+
+    def _links(self) -> dict[str, str | None]:
+        return {
+            "metrics": f"http://{self.config.exporters.prometheus.listen}/metrics",
+            "mlflow_run": self._sinks.mlflow_url() if self._observer.cycle else None,
+        }
+
+
+class QuietServer(uvicorn.Server):
+    """A uvicorn server that leaves signals to the sidecar, so that two can run in one process."""
+
+    def __init__(self, app: object) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")  # type: ignore[arg-type]
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing: the sidecar stops both servers itself."""
+        yield
+
+
+@contextlib.contextmanager
+def bound(key: str, address: str) -> Iterator[socket.socket]:
+    """A listening socket on ``host:port``, or a ConfigError that names the key."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound_socket = socket.socket(family, socket.SOCK_STREAM)
+    bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound_socket.bind((host.strip("[]"), int(port)))
+    except OSError as error:
+        bound_socket.close()
+        raise ConfigError(f"{key} = {address}: {error.strerror}; choose a free address") from None
+    try:
+        yield bound_socket
+    finally:
+        bound_socket.close()
+
+
+def run(config: Config, *, config_path: Path | None, environ: dict[str, str]) -> None:
+    """Run the sidecar in this process until it is told to stop."""
+
+    async def main() -> None:
+        await Sidecar(config, config_path=config_path, environ=environ).run()
+
+    asyncio.run(main())

@@ -1,0 +1,258 @@
+"""Words whose share of requests changed: present at all, or among the top-attributed ones.
+
+p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .01/V (V = distinct baseline words),
+upper for gains, lower for losses. Bets: likelihood ratios of p1 against p0, with p1 in
+{.01, .03, .1, .3} where p1 > 1.2 p0 (gains), p1 in {.7, .4, .1, .01} p0 where p0 >= .02 (losses).
+While a word's rate is within p0 each ratio has mean <= 1. Shiryaev-Roberts over windows; the
+evidence is their mean with weights 1/V a word. A word never seen before has p0 = ln(V/.01)/N.
+
+Only words whose W = max(W, 1) X is above 1 are kept: forgetting the others only lowers evidence, so
+the state stays small and the guarantee stands, however many words the world holds.
+
+Clopper & Pearson 1934; Wald 1945 (likelihood ratios).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.drift.arrays import Arrays, nest, part
+from monitor.drift.evidence import Floats, Streams, fresh, log_mean, temper
+from monitor.drift.rates import lower_bound, upper_bound
+from monitor.records import WordCount
+
+WordName = Callable[[str, int], str]
+GAINED = (0.01, 0.03, 0.1, 0.3)
+LOST = (0.7, 0.4, 0.1, 0.01)
+KINDS = ("present", "top")
+COMMON = 0.02
+_NEVER = -1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordRow:
+    """Which word, how it is shown, and which change is bet on."""
+
+    name: str
+    shown: str
+    kind: int
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordState:
+    """The words under suspicion: streams (row, 4), and how often seen in how many since then."""
+
+    rows: tuple[WordRow, ...]
+    streams: Streams
+    seen: Floats
+    trials: Floats
+
+    def to_arrays(self) -> Arrays:
+        return {
+            **nest({"streams": self.streams.to_arrays()}),
+            "names": np.array([row.name for row in self.rows], dtype=np.str_),
+            "shown": np.array([row.shown for row in self.rows], dtype=np.str_),
+            "kind": np.array([row.kind for row in self.rows], dtype=np.int64),
+            "lost": np.array([row.lost for row in self.rows], dtype=np.bool_),
+            "seen": self.seen,
+            "trials": self.trials,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> WordState:
+        columns = zip(arrays["names"], arrays["shown"], arrays["kind"], arrays["lost"], strict=True)
+        return cls(
+            rows=tuple(
+                WordRow(name=str(name), shown=str(shown), kind=int(kind), lost=bool(lost))
+                for name, shown, kind, lost in columns
+            ),
+            streams=Streams.from_arrays(part(arrays, "streams")),
+            seen=arrays["seen"],
+            trials=arrays["trials"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordBets:
+    """The baseline's words: ``total`` requests for each kind, ``counts`` per (clear or hashed) word.
+
+    ``unseen_count``: how often a word that the baseline does not know may yet have been there; 0,
+    or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
+    """
+
+    counts: Mapping[str, WordCount]
+    total: tuple[int, int]
+    upper: tuple[Floats, Floats]
+    lower: tuple[Floats, Floats]
+    unseen_count: int
+
+    @property
+    def vocabulary(self) -> int:
+        return max(len(self.counts), 1)
+
+    def fresh(self) -> WordState:
+        return WordState(rows=(), streams=fresh((0, 4)), seen=np.zeros(0), trials=np.zeros(0))
+
+    def key(self, word: str, word_name: WordName) -> str:
+        """The name under which the baseline and the state know a word."""
+        return word if word in self.counts else word_name(word, 0)
+
+    def rate(self, name: str, kind: int) -> float:
+        """Share of the baseline's requests with the word."""
+        return self._count(name, kind, 0) / max(self.total[kind], 1)
+
+    def bound(self, name: str, kind: int, *, lost: bool) -> float:
+        if lost:
+            return float(self.lower[kind][self._count(name, kind, 0)])
+        return float(self.upper[kind][self._count(name, kind, self.unseen_count)])
+
+    def weight(self, row: WordRow) -> float:
+        """The row's share of the evidence; over all baseline words they sum to 1."""
+        share = (0.35 if row.kind else 0.65) if self.total[1] else 1.0
+        return share * (0.25 if row.lost else 0.75) / self.vocabulary
+
+    def _count(self, name: str, kind: int, otherwise: int) -> int:
+        count = self.counts.get(name)
+        if count is None:
+            return min(otherwise, self.total[kind])
+        return count.top if kind else count.present
+
+    def step(
+        self, state: WordState, counted: Sequence[tuple[Mapping[str, int], int]], word_name: WordName, window: int
+    ) -> WordState:
+        """The state after a window: per kind, the words' counts (by ``key``) and the number of samples.
+
+        ``counted`` comes from ``count_words``; its names are in clear.
+        """
+        clear = [{self.key(word, word_name): word for word in words} for words, _ in counted]
+        keyed = [
+            {name: words[word] for name, word in names.items()}
+            for names, (words, _) in zip(clear, counted, strict=True)
+        ]
+        samples = [number for _, number in counted]
+        known = {(row.name, row.kind, row.lost): index for index, row in enumerate(state.rows)}
+        rows = list(state.rows) + self._suspects(keyed, samples, known)
+        streams = _grown(state.streams, len(rows))
+        new = np.zeros(len(rows) - len(state.rows))
+        hits = np.array([keyed[row.kind].get(row.name, 0) for row in rows], dtype=np.float64)
+        counts = np.array([samples[row.kind] for row in rows], dtype=np.float64)
+        gains = np.array(
+            [self._gain(row, hit, count) for row, hit, count in zip(rows, hits, counts, strict=True)]
+        ).reshape(len(rows), 4)
+        streams = streams.step(gains, window)
+        seen, trials = np.append(state.seen, new) + hits, np.append(state.trials, new) + counts
+        rows = [
+            WordRow(
+                name=row.name,
+                shown=word_name(clear[row.kind][row.name], int(seen[index]))
+                if row.name in clear[row.kind] and row.name not in self.counts
+                else row.shown,
+                kind=row.kind,
+                lost=row.lost,
+            )
+            for index, row in enumerate(rows)
+        ]
+        kept = np.flatnonzero(streams.log_w.max(axis=1, initial=-np.inf) > 0)
+        return WordState(
+            rows=tuple(rows[index] for index in kept),
+            streams=Streams(
+                log_r=streams.log_r[kept], log_w=streams.log_w[kept], start=streams.start[kept]
+            ),
+            seen=seen[kept],
+            trials=trials[kept],
+        )
+
+    def evidence(self, state: WordState) -> float:
+        """log of the weighted mean of R over all words and bets."""
+        if not state.rows:
+            return -math.inf
+        weights = np.log([self.weight(row) for row in state.rows])
+        return float(np.logaddexp.reduce(weights + log_mean(state.streams.log_r, axis=1)))
+
+    def _suspects(
+        self,
+        keyed: Sequence[Mapping[str, int]],
+        samples: Sequence[int],
+        known: Mapping[tuple[str, int, bool], int],
+    ) -> list[WordRow]:
+        """Words whose share in this window lies outside their baseline bounds."""
+        found: list[WordRow] = []
+        for kind, words in enumerate(keyed):
+            if not samples[kind] or not self.total[kind]:
+                continue
+            for name, hits in words.items():
+                if (name, kind, False) in known:
+                    continue
+                if hits > samples[kind] * self.bound(name, kind, lost=False):
+                    found.append(WordRow(name=name, shown=name, kind=kind, lost=False))
+            for name in self._common(kind):
+                if (name, kind, True) in known:
+                    continue
+                if words.get(name, 0) < samples[kind] * self.bound(name, kind, lost=True):
+                    found.append(WordRow(name=name, shown=name, kind=kind, lost=True))
+        return found
+
+    def _common(self, kind: int) -> Iterable[str]:
+        return (name for name in self.counts if self.bound(name, kind, lost=True) >= COMMON)
+
+    def _gain(self, row: WordRow, hits: float, samples: float) -> list[float]:
+        """Log likelihood ratios of the four p1 against p0."""
+        bound = self.bound(row.name, row.kind, lost=row.lost)
+        if samples == 0:
+            return [0.0] * 4
+        chosen = [bound * share for share in LOST] if row.lost else list(GAINED)
+        power = temper(int(samples))
+        gains = []
+        for rate in chosen:
+            if (rate <= 1.2 * bound and not row.lost) or bound >= 1 or bound <= 0:
+                gains.append(_NEVER)
+                continue
+            won, failed = math.log(rate / bound), math.log((1 - rate) / (1 - bound))
+            gains.append(power * (hits * won + (samples - hits) * failed))
+        return gains
+
+
+def fit_words(
+    counts: Mapping[str, WordCount], *, requests: int, attributed: int, unseen_count: int = 0
+) -> WordBets:
+    """Freeze the baseline's word counts over ``requests``, of which ``attributed`` have top words."""
+    level = 0.01 / max(len(counts), 1)
+    total = (requests, attributed)
+    return WordBets(
+        counts=counts,
+        total=total,
+        upper=(upper_bound(requests, level), upper_bound(attributed, level)),
+        lower=(lower_bound(requests, level), lower_bound(attributed, level)),
+        unseen_count=unseen_count,
+    )
+
+
+def count_words(samples: Sequence[Sequence[str]]) -> Counter[str]:
+    """In how many samples each word appears.
+
+    >>> count_words([("a", "b"), ("a",)])["a"]
+    2
+    """
+    return Counter(word for words in samples for word in dict.fromkeys(words))
+
+
+def _grown(streams: Streams, rows: int) -> Streams:
+    added = fresh((rows - len(streams.log_r), 4))
+    return Streams(
+        log_r=np.concatenate([streams.log_r, added.log_r]),
+        log_w=np.concatenate([streams.log_w, added.log_w]),
+        start=np.concatenate([streams.start, added.start]),
+    )
+
+
+def best_start(streams: Streams, row: int) -> int:
+    """The window at which a row's strongest bet began to win."""
+    start: NDArray[np.int64] = streams.start[row]
+    return int(start[int(np.argmax(streams.log_r[row]))])

@@ -1,0 +1,160 @@
+"""What leaves the sidecar: verdicts, attributions and baselines packed as outbox records.
+
+Every record has a key that says what it is about, so that a sink that sees it twice (a crash after
+the delivery, before the receipt) can tell.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.records import Attribution, Baseline, Features, OutboxRecord, Verdict
+from monitor.report.figures import head_map_png
+
+
+def window_record(verdict: Verdict, features: Features) -> OutboxRecord:
+    """One step of the day's run: evidence per channel and what the window looked like."""
+    payload = {"verdict": verdict.to_json(), "metrics": window_metrics(verdict, features)}
+    return _record(f"{_prefix(verdict)}/window/{verdict.window}", "window", verdict.end, payload)
+
+
+def episode_record(
+    verdict: Verdict, phase: str, features: Features, baseline: Baseline
+) -> OutboxRecord:
+    """The full evidence of a drift episode as it opens, widens or closes."""
+    effects = head_effects(features, baseline)
+    artifacts = {
+        "verdict.json": json.dumps(verdict.to_json(), indent=2).encode(),
+        "head_map.png": head_map_png(
+            verdict,
+            layers=baseline.identity.layers,
+            heads=baseline.identity.heads,
+            effects=np.abs(effects).max(axis=-1),
+        ),
+        "profile.npz": npz(
+            {
+                "statistics": np.array(baseline.statistics, dtype=np.str_),
+                "before": baseline.features.profile.mean(axis=0),
+                "after": features.profile.mean(axis=0),
+                "effect": effects,
+            }
+        ),
+    }
+    key = f"{_prefix(verdict)}/episode/{verdict.episode}/{phase}/{verdict.window}"
+    payload = {"verdict": verdict.to_json(), "phase": phase}
+    return _record(key, "episode", verdict.end, payload, artifacts)
+
+
+def notification_record(verdict: Verdict, event: str) -> OutboxRecord:
+    """A message to people: an alarm was ``raised``, has ``widened`` or is ``cleared``."""
+    key = f"{_prefix(verdict)}/notification/{verdict.window}/{event}"
+    return _record(key, "notification", verdict.end, {"verdict": verdict.to_json(), "event": event})
+
+
+def attribution_record(
+    prefix: str, window: int, time: float, attributions: Sequence[Attribution], words: Mapping[str, float]
+) -> OutboxRecord:
+    """Integrated Gradients of a window's scheduled subsample, as numbers that show no text.
+
+    ``words``: mean absolute attribution of those words that privacy lets through.
+    """
+    payload = {"window": window, "metrics": attribution_metrics(attributions), "words": dict(words)}
+    return _record(f"{prefix}/attribution/{window}", "attribution", time, payload)
+
+
+def baseline_record(baseline: Baseline, data: bytes) -> OutboxRecord:
+    """A baseline that has just been learnt, for the registry."""
+    payload = {
+        "name": baseline.identity.name,
+        "revision": baseline.identity.revision,
+        "version": baseline.version,
+        "samples": len(baseline.features),
+        "weights_hash": baseline.identity.weights_hash,
+        "architecture": baseline.identity.architecture,
+        "source": baseline.source,
+    }
+    key = f"{baseline.identity.name}/{baseline.version}/baseline"
+    return _record(key, "baseline", baseline.created, payload, {"baseline.headwatch": data})
+
+
+def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
+    """Plain numbers of a window, named ``group/quantity`` so that charts group by themselves."""
+    metrics = {"window/samples": float(verdict.samples), "window/received": float(verdict.received)}
+    for name, channel in verdict.channels.items():
+        metrics[f"evidence/{name}"] = float(channel.evidence)
+        metrics[f"alarm/{name}"] = float(channel.alarm)
+    metrics["evidence/all"] = float(verdict.evidence)
+    metrics["heads/named"] = float(
+        sum(item.named for channel in verdict.channels.values() for item in channel.heads)
+    )
+    if features.prediction.shape[1]:
+        metrics["prediction/top_probability"] = float(features.prediction[:, 0].mean())
+        metrics["prediction/entropy"] = float(features.prediction[:, 1].mean())
+    metrics["input/tokens"] = float(np.exp(features.inputs[:, 0]).mean())
+    metrics["input/unknown_share"] = float(features.inputs[:, 1].mean())
+    metrics["rollout/entropy"] = float(features.rollout[:, 0].mean())
+    metrics["rollout/special_mass"] = float(features.rollout[:, 1].mean())
+    metrics["rollout/reach"] = float(features.rollout[:, 2].mean())
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def attribution_metrics(attributions: Sequence[Attribution]) -> dict[str, float]:
+    """Share unconverged, and over the converged ones agreement with rollout and the steps taken."""
+    converged = [item for item in attributions if item.converged]
+    metrics = {
+        "samples": float(len(attributions)),
+        "unconverged_share": 1 - len(converged) / max(1, len(attributions)),
+        "steps": float(np.mean([item.steps for item in attributions])) if attributions else 0.0,
+    }
+    for name in ("spearman", "overlap_at_5"):
+        values = [getattr(item, name) for item in converged]
+        values = [value for value in values if np.isfinite(value)]
+        if values:
+            metrics[name] = float(np.mean(values))
+    return metrics
+
+
+def head_effects(features: Features, baseline: Baseline) -> NDArray[np.float32]:
+    """Change of each head's mean in the baseline's standard deviations (layer, head, statistic)."""
+    before = baseline.features.profile
+    spread = np.maximum(before.std(axis=0), 1e-6)
+    change = (features.profile.mean(axis=0) - before.mean(axis=0)) / spread
+    return change.astype(np.float32)
+
+
+def npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """The arrays as the bytes of a compressed npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def load_npz(data: bytes) -> dict[str, NDArray[np.generic]]:
+    """The inverse of ``npz``; never unpickles."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _prefix(verdict: Verdict) -> str:
+    return f"{verdict.model}/{verdict.baseline}"
+
+
+def _record(
+    key: str,
+    kind: str,
+    created: float,
+    payload: Mapping[str, object],
+    artifacts: Mapping[str, bytes] | None = None,
+) -> OutboxRecord:
+    return OutboxRecord(
+        key=key,
+        kind=kind,  # type: ignore[arg-type]
+        created=created,
+        payload=json.dumps(payload),
+        artifacts=dict(artifacts or {}),
+    )

@@ -1,0 +1,1 @@
+"""Wire formats of request and response bodies: one module each, listed in ``listing``."""

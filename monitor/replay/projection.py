@@ -1,0 +1,138 @@
+"""Finding each layer's output projection in the module tree, and proving that it is one.
+
+No table of architectures: the projection is the module whose input is the flattened attention output
+and which is affine and not the identity (a Dropout in front of it matches too, and is refused).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """Layer ``layer``'s output projection. ``weight`` (head x dimension, hidden) is f(I) - f(0)."""
+
+    layer: int
+    name: str
+    module: nn.Module
+    weight: Tensor
+
+    def head_grams(self, heads: int) -> Tensor:
+        """W_h W_h^T per head, (head, dim, dim): the norm of c W_h is sqrt(c G_h c^T)."""
+        per_head = self.weight.double().unflatten(0, (heads, -1))
+        return (per_head @ per_head.transpose(-1, -2)).float()
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCall:
+    """One call of a module with a single tensor: its name, its input and its output."""
+
+    name: str
+    module: nn.Module
+    given: Tensor
+    returned: Tensor
+
+
+@contextmanager
+def recorded_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
+    """Every call in this block of a module that takes one tensor and returns one."""
+    calls: list[ModuleCall] = []
+
+    def recorder(name: str) -> object:
+        def record(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            if len(inputs) == 1 and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+                calls.append(ModuleCall(name, module, inputs[0].detach(), output.detach()))
+
+        return record
+
+    handles = [
+        module.register_forward_hook(recorder(name))  # type: ignore[arg-type]
+        for name, module in model.named_modules()
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def find_projections(contexts: Sequence[Tensor], calls: Sequence[ModuleCall]) -> tuple[Projection, ...] | None:
+    """The projection of each layer, or None unless every layer has one.
+
+    ``contexts`` per layer (batch, query, head x dim): the attention output as it was computed.
+    """
+    found: list[Projection] = []
+    for layer, context in enumerate(contexts):
+        projection = _of_layer(layer, context, calls)
+        if projection is None:
+            return None
+        found.append(projection)
+    return tuple(found)
+
+
+def contexts_of_matrices(
+    matrices: Sequence[Tensor], calls: Sequence[ModuleCall]
+) -> tuple[Tensor, ...] | None:
+    """Each layer's context where only the matrices are known: the affine input that equals A V.
+
+    ``V`` is the output of some module of the same shape; None unless every layer has such a pair.
+    """
+    contexts: list[Tensor] = []
+    for matrix in matrices:
+        context = _context_of(matrix.float(), calls)
+        if context is None:
+            return None
+        contexts.append(context)
+    return tuple(contexts)
+
+
+def _of_layer(layer: int, context: Tensor, calls: Sequence[ModuleCall]) -> Projection | None:
+    for call in calls:
+        same = call.given.shape == context.shape and torch.equal(call.given, context)
+        weight = affine_weight(call) if same else None
+        if weight is not None:
+            return Projection(layer=layer, name=call.name, module=call.module, weight=weight)
+    return None
+
+
+def affine_weight(call: ModuleCall) -> Tensor | None:
+    """W of xW + b = f(x), read as f(I) - f(0); None where f is not affine, or is the identity."""
+    size = call.given.shape[-1]
+    identity = torch.eye(size, dtype=call.given.dtype, device=call.given.device)
+    try:
+        with torch.no_grad():
+            bias = call.module(torch.zeros_like(identity[:1]))
+            weight = call.module(identity) - bias
+    except Exception:  # a module that cannot take a matrix of another length is no projection
+        return None
+    if weight.ndim != 2 or weight.shape[0] != size:
+        return None
+    if weight.shape == identity.shape and torch.equal(weight, identity):
+        return None
+    expected = call.given.float() @ weight.float() + bias.float()
+    scale = call.returned.float().abs().max().clamp_min(1e-6)
+    error = (expected - call.returned.float()).abs().max() / scale
+    tolerance = 1e-3 if call.given.dtype == torch.float32 else 5e-2
+    return weight.detach() if float(error) < tolerance else None
+
+
+def _context_of(matrix: Tensor, calls: Sequence[ModuleCall]) -> Tensor | None:
+    heads = matrix.shape[1]
+    shaped = [c for c in calls if c.given.ndim == 3 and c.given.shape[:2] == (matrix.shape[0], matrix.shape[2])]
+    inputs = [c for c in shaped if isinstance(c.module, nn.Module) and c.given.shape[-1] % heads == 0]
+    for source in shaped:
+        value = source.returned
+        if value.shape[:2] != (matrix.shape[0], matrix.shape[3]) or value.shape[-1] % heads:
+            continue
+        context = torch.matmul(matrix, value.float().unflatten(-1, (heads, -1)).transpose(1, 2))
+        flat = context.transpose(1, 2).flatten(2)
+        for call in inputs:
+            if call.given.shape == flat.shape and torch.allclose(call.given.float(), flat, atol=1e-4, rtol=1e-3):
+                return call.given
+    return None

@@ -1,0 +1,30 @@
+"""Settings of the model that is replayed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from monitor.settings import Settings
+
+Task = Literal["auto", "sequence-classification", "causal-lm", "encoder"]
+
+
+class ModelSettings(Settings):
+    """Which model to load and how to run it.
+
+    ``source`` is a Hugging Face directory or hub id (a ``models:/`` address is resolved to a folder
+    by the caller). ``token_budget`` bounds a batch: rows times the longest row. ``threads`` is the
+    number of torch threads: one leaves the rest of the machine to the server that is watched.
+    """
+
+    source: str
+    name: str | None = None
+    revision: str | None = None
+    task: Task = "auto"
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    max_tokens: int | None = Field(default=None, ge=2)
+    threads: int = Field(default=1, ge=1)
+    token_budget: int = Field(default=4096, ge=16)

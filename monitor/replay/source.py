@@ -1,0 +1,103 @@
+"""From what the user calls the model to a folder that can be loaded, and what task it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from transformers import AutoConfig
+
+from monitor.errors import ModelError
+from monitor.replay.settings import Task
+from monitor.replay.weights import weight_files
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model",
+                   "sentencepiece.bpe.model", "tokenizer_config.json")  # fmt: skip
+_DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model")
+_TASK_OF_SUFFIX: dict[str, Task] = {
+    "ForSequenceClassification": "sequence-classification",
+    "ForCausalLM": "causal-lm",
+    "LMHeadModel": "causal-lm",
+    "Model": "encoder",
+    "ForMaskedLM": "encoder",
+    "ForPreTraining": "encoder",
+}
+
+
+def resolve_source(source: str, revision: str | None) -> Path:
+    """The folder of a local model or of a hub id at ``revision``; raises ``ModelError``."""
+    if source.startswith("models:/"):
+        raise ModelError(
+            f"model.source = {source}: is an MLflow address and has not been resolved to a folder; "
+            "set exporters.mlflow.tracking_uri, or give a Hugging Face directory"
+        )
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _complete(folder, source)
+    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or folder.exists():
+        raise ModelError(f"model.source = {source}: is no directory; give a Hugging Face model directory")
+    try:
+        fetched = huggingface_hub.snapshot_download(source, revision=revision, allow_patterns=list(_DOWNLOADED))
+    except Exception as error:
+        raise ModelError(
+            f"model.source = {source}: is no directory, and the hub did not give it ({type(error).__name__}); "
+            "give a Hugging Face model directory, or a hub id that can be reached"
+        ) from None
+    return _complete(Path(fetched), source)
+
+
+def _complete(folder: Path, source: str) -> Path:
+    try:
+        names = {path.name for path in folder.iterdir()}
+        weights = weight_files(folder)
+    except OSError as error:
+        raise ModelError(f"model.source = {source}: cannot be read ({error.strerror})") from None
+    if "config.json" not in names:
+        raise ModelError(f"model.source = {source}: has no config.json; give a Hugging Face model directory")
+    if not weights:
+        raise ModelError(
+            f"model.source = {source}: has no weights file; put model.safetensors beside config.json"
+        )
+    if not names.intersection(TOKENIZER_FILES):
+        raise ModelError(
+            f"model.source = {source}: has no tokenizer; put tokenizer.json beside config.json"
+        )
+    return folder
+
+
+def read_config(folder: Path, source: str) -> Any:
+    """The model's configuration; raises ``ModelError`` where it cannot be read."""
+    try:
+        config = AutoConfig.from_pretrained(str(folder))
+    except Exception as error:
+        raise ModelError(
+            f"model.source = {source}: config.json cannot be read ({first_line(error)})"
+        ) from None
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"model.source = {source}: {config.model_type} has an encoder and a decoder; "
+            "headwatch watches encoders and decoders, not both in one"
+        )
+    return config
+
+
+def task_of(config: Any, wanted: Task, source: str) -> Task:
+    """The task from ``config.architectures``, unless the settings name one."""
+    if wanted != "auto":
+        return wanted
+    architectures = getattr(config, "architectures", None) or []
+    for architecture in architectures:
+        for suffix, task in _TASK_OF_SUFFIX.items():
+            if architecture.endswith(suffix):
+                return task
+    named = ", ".join(architectures) or "no architecture"
+    raise ModelError(
+        f"model.task = auto: {source} names {named}, which headwatch does not know; "
+        "set model.task to sequence-classification, causal-lm or encoder"
+    )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

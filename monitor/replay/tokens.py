@@ -1,0 +1,173 @@
+"""Texts to token ids and words, as the model's own tokenizer cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.records import InputFacts, Sample
+
+_NO_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word of the input and the positions of its tokens."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One tokenised sample; ``special`` are the positions of special tokens."""
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...] | None
+    tokens: tuple[str, ...]
+    special: tuple[int, ...]
+    words: tuple[Word, ...]
+    facts: InputFacts
+
+
+class Refused(ValueError):
+    """A sample that this model cannot take; the message is shown to the user."""
+
+
+class TextEncoder:
+    """A tokenizer with a limit. Special tokens are the tokenizer's own but never the unknown one."""
+
+    def __init__(self, tokenizer: Any, *, max_tokens: int, vocabulary: int) -> None:
+        self._tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self._lowers = _lowers_case(tokenizer)
+        self._unknown = _unknown_id(tokenizer)
+        self._takes_types = "token_type_ids" in tokenizer.model_input_names
+        self.max_tokens = max_tokens
+        self.special_ids = frozenset(tokenizer.all_special_ids) - {self._unknown}
+
+    def encode(self, sample: Sample) -> Encoded:
+        """Tokenise one sample, cut to the limit; raises ``Refused``."""
+        if sample.input_ids is not None:
+            return self._given(sample.input_ids)
+        text, pair = sample.text or "", sample.text_pair
+        fields = self._call(text, pair, truncation=False)
+        truncated = len(fields["input_ids"]) > self.max_tokens
+        if truncated:
+            fields = self._call(text, pair, truncation=True)
+        words = self._words(fields, (text, pair or ""))
+        types = fields.get("token_type_ids") if self._takes_types else None
+        return self._encoded(fields["input_ids"], types, words, truncated=truncated)
+
+    def _call(self, text: str, pair: str | None, *, truncation: bool) -> Any:
+        return self._tokenizer(
+            text,
+            pair,
+            truncation=truncation,
+            max_length=self.max_tokens if truncation else None,
+            return_offsets_mapping=self._tokenizer.is_fast,
+            verbose=False,
+        )
+
+    def _given(self, ids: Sequence[int]) -> Encoded:
+        strange = [i for i in ids if not 0 <= i < self.vocabulary]
+        if strange:
+            raise Refused(f"input_ids: {strange[0]} is outside the model's vocabulary of {self.vocabulary}")
+        kept = list(ids[: self.max_tokens])
+        words = None
+        if self._tokenizer.is_fast and kept:
+            text = self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            again = self._tokenizer(
+                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
+            if list(again["input_ids"]) == kept:
+                words = self._words(again, (text, ""))
+        if words is None:
+            tokens = self._tokenizer.convert_ids_to_tokens(kept)
+            words = [
+                Word(text=token, tokens=(position,))
+                for position, token in enumerate(tokens)
+                if kept[position] not in self.special_ids
+            ]
+        types = [0] * len(kept) if self._takes_types else None
+        return self._encoded(kept, types, words, truncated=len(ids) > self.max_tokens)
+
+    def _encoded(
+        self, ids: Sequence[int], types: Sequence[int] | None, words: Sequence[Word], *, truncated: bool
+    ) -> Encoded:
+        if not ids:
+            raise Refused("text: gives no token; an empty input cannot be analysed")
+        special = tuple(position for position, i in enumerate(ids) if i in self.special_ids)
+        unknown = sum(i == self._unknown for i in ids)
+        return Encoded(
+            ids=tuple(ids),
+            type_ids=None if types is None else tuple(types),
+            tokens=tuple(str(token) for token in self._tokenizer.convert_ids_to_tokens(list(ids))),
+            special=special,
+            words=tuple(words),
+            facts=InputFacts(
+                tokens=len(ids),
+                unknown_share=unknown / len(ids),
+                truncated=truncated,
+                special_tokens=len(special),
+            ),
+        )
+
+    def _words(self, fields: Any, texts: tuple[str, str]) -> list[Word]:
+        """Neighbouring tokens of one word id; white space splits where the tokenizer does not."""
+        ids = fields["input_ids"]
+        if not self._tokenizer.is_fast:
+            tokens = self._tokenizer.convert_ids_to_tokens(ids)
+            return [Word(text=t, tokens=(p,)) for p, t in enumerate(tokens) if ids[p] not in self.special_ids]
+        word_ids, sequences = fields.word_ids(), fields.sequence_ids()
+        runs: list[tuple[tuple[int, int], list[int], int, int]] = []  # key, tokens, start, end
+        for position, (start, end) in enumerate(fields["offset_mapping"]):
+            if word_ids[position] is None or ids[position] in self.special_ids:
+                continue
+            key = (sequences[position] or 0, word_ids[position])
+            joins = bool(runs) and runs[-1][0] == key
+            if joins:
+                text = texts[key[0]]
+                between = text[runs[-1][3] : max(start, runs[-1][3])] + text[start : start + 1]
+                joins = not any(letter.isspace() for letter in between)
+            if joins:
+                _, members, first, last = runs[-1]
+                runs[-1] = (key, [*members, position], first, max(last, end))
+            else:
+                runs.append((key, [position], start, end))
+        words = [Word(text=self._text(texts[k[0]][a:b]), tokens=tuple(m)) for k, m, a, b in runs]
+        return [word for word in words if word.text]
+
+    def _text(self, text: str) -> str:
+        stripped = text.strip()
+        return stripped.lower() if self._lowers else stripped
+
+
+def token_limit(tokenizer: Any, config: Any, padding_index: int | None, wanted: int | None) -> int:
+    """The smallest of the tokenizer's, the model's and the user's limit.
+
+    RoBERTa's positions begin after its padding index, so it takes that many tokens less.
+    """
+    limits = [_NO_LIMIT]
+    if isinstance(tokenizer.model_max_length, int) and tokenizer.model_max_length < _NO_LIMIT:
+        limits.append(tokenizer.model_max_length)
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        limits.append(positions - (0 if padding_index is None else padding_index + 1))
+    if wanted is not None:
+        limits.append(wanted)
+    return min(limits)
+
+
+def _lowers_case(tokenizer: Any) -> bool:
+    lower, upper = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("headwatch", "HEADWATCH"))
+    return bool(lower == upper) and tokenizer.unk_token_id not in lower
+
+
+def _unknown_id(tokenizer: Any) -> int | None:
+    """The unknown token, unless the tokenizer uses the same one for something else (GPT-2)."""
+    unknown: int | None = tokenizer.unk_token_id
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id,
+              tokenizer.pad_token_id)  # fmt: skip
+    return None if unknown in others else unknown

@@ -1,0 +1,78 @@
+"""From the configuration to the sinks: which exporter takes which kind of record.
+
+mlflow and apprise are imported here only when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitor.config import Config, MlflowSettings
+from monitor.delivery import Deliver
+
+MLFLOW_KINDS = frozenset({"window", "episode", "attribution", "baseline"})
+NOTIFICATION_KINDS = frozenset({"notification"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinks:
+    """Each sink's record kinds and deliver function; ``mlflow_url`` is the current run's page."""
+
+    deliver: dict[str, tuple[frozenset[str], Deliver]]
+    mlflow_url: Callable[[], str | None]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of records that somebody takes."""
+        return frozenset(kind for kinds, _ in self.deliver.values() for kind in kinds)
+
+
+def build_sinks(config: Config) -> Sinks:
+    """The sinks that the configuration names; nothing is contacted yet."""
+    deliver: dict[str, tuple[frozenset[str], Deliver]] = {}
+    mlflow_url: Callable[[], str | None] = _nothing
+    mlflow, notifications = config.exporters.mlflow, config.exporters.notifications
+    if mlflow.tracking_uri:
+        from exporters.mlflow_runs import MlflowRuns
+
+        runs = MlflowRuns(
+            tracking_uri=mlflow.tracking_uri,
+            experiment=mlflow.experiment,
+            token=_token(mlflow),
+            registry=mlflow.registry,
+        )
+        deliver["mlflow"] = (MLFLOW_KINDS, runs.deliver)
+        mlflow_url = runs.url
+    if notifications.urls:
+        from exporters.notifications import Notifier
+
+        notifier = Notifier([url.get_secret_value() for url in notifications.urls])
+        deliver["notifications"] = (NOTIFICATION_KINDS, notifier.deliver)
+    return Sinks(deliver=deliver, mlflow_url=mlflow_url)
+
+
+def resolve_model(config: Config) -> str:
+    """The model's folder or hub id; a ``models:/`` URI is downloaded from its registry first."""
+    source, mlflow = config.model.source, config.exporters.mlflow
+    if not source.startswith("models:/"):
+        return source
+    from exporters.mlflow_registry import fetch_model
+
+    return str(fetch_model(source, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)))
+
+
+def fetch_registered_baseline(config: Config, name: str) -> bytes:
+    """The file of the baseline that the registry's alias ``current`` points at."""
+    from exporters.mlflow_registry import fetch_baseline
+
+    mlflow = config.exporters.mlflow
+    return fetch_baseline(tracking_uri=str(mlflow.tracking_uri), name=name, token=_token(mlflow))
+
+
+def _token(mlflow: MlflowSettings) -> str | None:
+    return mlflow.token.get_secret_value() if mlflow.token else None
+
+
+def _nothing() -> str | None:
+    return None

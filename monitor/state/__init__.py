@@ -1,0 +1,1 @@
+"""The one SQLite file: pending samples, windows, detector state, verdicts, outbox."""
