@@ -59,7 +59,11 @@ _TABLE: dict[str, tuple[Kind, tuple[str, ...], str]] = {
     "evidence_limit": ("gauge", ("model", "channel"), "The evidence at which the channel alarms."),
     "pooled_evidence": ("gauge", ("model",), "Natural logarithm of the evidence of all channels together."),
     "pooled_evidence_limit": ("gauge", ("model",), "The pooled evidence at which an alarm is raised."),
-    "channel_alarm": ("gauge", ("model", "channel"), "1 while the channel is in alarm; needs recovery to clear."),
+    "channel_alarm": (
+        "gauge",
+        ("model", "channel"),
+        "1 while the channel is in alarm; needs recovery to clear.",
+    ),
     "cause": ("gauge", ("model", "cause"), "1 for each cause that the current alarm has."),
     "severity": ("gauge", ("model", "severity"), "1 for the severity of the current alarm."),
     "alarm_since_timestamp_seconds": (
@@ -69,7 +73,11 @@ _TABLE: dict[str, tuple[Kind, tuple[str, ...], str]] = {
     ),
     # which heads, which tokens?
     "heads_drifted": ("gauge", ("model",), "Attention heads that the last window names as drifted."),
-    "head_effect": ("gauge", _HEAD, "Change of a top head's statistic in standard deviations of the baseline."),
+    "head_effect": (
+        "gauge",
+        _HEAD,
+        "Change of a top head's statistic in standard deviations of the baseline.",
+    ),
     "head_evidence": ("gauge", _HEAD, "Natural logarithm of the evidence against a top head."),
     "head_before": ("gauge", _HEAD, "Mean of a top head's statistic in the baseline."),
     "head_after": ("gauge", _HEAD, "Mean of a top head's statistic in the last window."),
@@ -79,11 +87,19 @@ _TABLE: dict[str, tuple[Kind, tuple[str, ...], str]] = {
         ("model", "layer", "statistic"),
         "Mean of an attention statistic over a layer's heads in the last window.",
     ),
-    "head_statistic": ("gauge", _HEAD, "Mean of an attention statistic of one head (only where every_head is on)."),
+    "head_statistic": (
+        "gauge",
+        _HEAD,
+        "Mean of an attention statistic of one head (only where every_head is on).",
+    ),
     "tokens_gained": ("gauge", ("model",), "Tokens that the last window shows clearly more often."),
     "tokens_lost": ("gauge", ("model",), "Tokens that the last window shows clearly less often."),
     # does it matter?
-    "measure_effect": ("gauge", _MEASURE, "Change of a channel's measure in standard deviations of the baseline."),
+    "measure_effect": (
+        "gauge",
+        _MEASURE,
+        "Change of a channel's measure in standard deviations of the baseline.",
+    ),
     "measure_before": ("gauge", _MEASURE, "Mean of a channel's measure in the baseline."),
     "measure_after": ("gauge", _MEASURE, "Mean of a channel's measure in the last window."),
     "attribution_samples": ("gauge", ("model",), "Samples in the last run of Integrated Gradients."),
@@ -97,10 +113,22 @@ _TABLE: dict[str, tuple[Kind, tuple[str, ...], str]] = {
     # windows and samples
     "window_samples": ("gauge", ("model",), "Samples that the last window was judged on."),
     "window_received": ("gauge", ("model",), "Samples received during the last window."),
-    "window_end_timestamp_seconds": ("gauge", ("model",), "End of the last window, in seconds since the epoch."),
+    "window_end_timestamp_seconds": (
+        "gauge",
+        ("model",),
+        "End of the last window, in seconds since the epoch.",
+    ),
     "windows_total": ("counter", ("model", "outcome"), "Windows closed, by outcome."),
-    "samples_received_total": ("counter", ("model", "format"), "Samples accepted, by the format they came in."),
-    "samples_dropped_total": ("counter", ("model", "reason"), "Samples lost before they were seen, by reason."),
+    "samples_received_total": (
+        "counter",
+        ("model", "source"),
+        "Samples that arrived, good or bad, by the way they came.",
+    ),
+    "samples_dropped_total": (
+        "counter",
+        ("model", "reason"),
+        "Samples that arrived and were never analysed, by reason.",
+    ),
     "ingest_queue_samples": ("gauge", ("model",), "Samples in memory that wait to be written."),
     "ingest_queue_limit_samples": ("gauge", ("model",), "Samples that the ingest queue can hold."),
     "pending_samples": ("gauge", ("model",), "Samples in the state file that wait to be analysed."),
@@ -114,7 +142,11 @@ _TABLE: dict[str, tuple[Kind, tuple[str, ...], str]] = {
     "outbox_bytes": ("gauge", ("model",), "Size of the records that wait for their sink."),
     "outbox_dropped_total": ("counter", ("model",), "Records dropped because the outbox was full."),
     "sink_deliveries_total": ("counter", ("model", "sink"), "Records that a sink took."),
-    "sink_failures_total": ("counter", ("model", "sink"), "Deliveries that a sink refused or did not answer."),
+    "sink_failures_total": (
+        "counter",
+        ("model", "sink"),
+        "Deliveries that a sink refused or did not answer.",
+    ),
 }
 
 METRICS: Mapping[str, Metric] = MappingProxyType(

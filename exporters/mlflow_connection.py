@@ -1,7 +1,7 @@
 """How headwatch talks to an MLflow server: no telemetry, no long retries, errors with a remedy.
 
-MLflow reads its HTTP settings from the environment at every call, and offers no other way. They are
-only set where the operator has not set them.
+MLflow reads its HTTP settings from the environment at every call, and offers no other way. All but the
+retries are only set where the operator has not set them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ from monitor.errors import ExportError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# With its defaults one call to a server that refuses connections blocks for four minutes. The outbox
-# tries again by itself, after a look at what has already arrived.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -40,6 +37,9 @@ def connect(tracking_uri: str, token: str | None = None) -> MlflowClient:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Never left to the operator: MLflow repeats a request whose answer was lost, and so makes a second
+    # run. The outbox tries again itself, after a look at what has arrived.
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     if token is not None:
         os.environ["MLFLOW_TRACKING_TOKEN"] = token
     # Imported late: the settings above must stand before, and it takes two seconds.
@@ -58,7 +58,9 @@ def export_errors(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, OSError, ModuleNotFoundError) as error:
-        raise ExportError(f"mlflow.tracking_uri = {without_secrets(tracking_uri)}: {_remedy(error)}") from error
+        raise ExportError(
+            f"mlflow.tracking_uri = {without_secrets(tracking_uri)}: {_remedy(error)}"
+        ) from error
 
 
 def without_secrets(uri: str) -> str:

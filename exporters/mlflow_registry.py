@@ -104,7 +104,9 @@ def fetch_baseline(*, tracking_uri: str, name: str, alias: str = ALIAS, token: s
     return data
 
 
-def list_baselines(*, tracking_uri: str, name: str, token: str | None = None) -> tuple[RegisteredBaseline, ...]:
+def list_baselines(
+    *, tracking_uri: str, name: str, token: str | None = None
+) -> tuple[RegisteredBaseline, ...]:
     """All versions of the model's baseline, newest first; empty where there is none."""
     client = connect(tracking_uri, token)
     registered = registered_name(name)
@@ -152,7 +154,9 @@ def fetch_model(
     server = tracking_uri if tracking_uri is not None else os.environ.get("MLFLOW_TRACKING_URI")
     wanted = re.fullmatch(r"models:/+([^@/]+)(?:@(.+)|/(\d+))", uri)
     if wanted is None:
-        raise ExportError(f"model.source = {uri}: is no registry URI; write models:/name@alias or models:/name/1")
+        raise ExportError(
+            f"model.source = {uri}: is no registry URI; write models:/name@alias or models:/name/1"
+        )
     if server is None:
         raise ExportError(
             f"model.source = {uri}: needs an MLflow server; set exporters.mlflow.tracking_uri "

@@ -15,10 +15,9 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from exporters import verdict_text
@@ -75,11 +74,17 @@ class MlflowRuns:
         Raises:
             ExportError: the server cannot be reached or refuses; nothing is lost by trying again.
         """
-        if record.kind not in _DELIVER:
+        by_kind = {
+            "window": self._window,
+            "episode": self._episode,
+            "attribution": self._attribution,
+            "baseline": self._baseline,
+        }
+        if record.kind not in by_kind:
             raise ExportError(f"outbox record {record.key}: kind {record.kind} does not go to MLflow")
         try:
             with export_errors(self._uri):
-                _DELIVER[record.kind](self, record, json.loads(record.payload))
+                by_kind[record.kind](record, json.loads(record.payload))
         except ExportError as error:
             # A server that was set up anew has none of the runs that are remembered here.
             if is_missing(error.__cause__):
@@ -107,13 +112,15 @@ class MlflowRuns:
         client = self._connected()
         closed = client.get_run(run).data.tags.get(CLOSED_TAG)
         if closed is None or phase == "closed":
-            # The causes, severity and channels of the alarm itself; a closed verdict has none left.
+            # The tags keep causes, severity and channels of the alarm: a closing verdict has none left.
             if phase != "closed":
                 _set_tags(client, run, {**tags, NOTE_TAG: verdict_text.episode_note(verdict)})
             elif closed is None:
                 note = client.get_run(run).data.tags.get(NOTE_TAG, verdict_text.episode_note(verdict))
                 _set_tags(client, run, {NOTE_TAG: verdict_text.closing_note(note, verdict)})
-        self._log_metrics(run, verdict_text.window_metrics(verdict), step=verdict["index"], time=verdict["end"])
+        self._log_metrics(
+            run, verdict_text.window_metrics(verdict), step=verdict["index"], time=verdict["end"]
+        )
         self._log_artifacts(run, record.artifacts, phase)
         if phase == "closed" and closed is None:
             # Last, so that a crash before this line makes the next delivery do all of it again.
@@ -189,12 +196,16 @@ class MlflowRuns:
                 order_by=["attributes.start_time ASC"],
                 max_results=1,
             )
-            self._runs[key] = _run_id(found[0]) if found else _run_id(
-                client.create_run(
-                    experiment_id,
-                    start_time=_milliseconds(start) if start is not None else None,
-                    tags={**tags, KEY_TAG: _quoted(key), KIND_TAG: kind},
-                    run_name=name,
+            self._runs[key] = (
+                _run_id(found[0])
+                if found
+                else _run_id(
+                    client.create_run(
+                        experiment_id,
+                        start_time=_milliseconds(start) if start is not None else None,
+                        tags={**tags, KEY_TAG: _quoted(key), KIND_TAG: kind},
+                        run_name=name,
+                    )
                 )
             )
         return self._runs[key]
@@ -241,16 +252,6 @@ class MlflowRuns:
         self._runs.clear()
         self._experiment_id = None
         self._day = None
-
-
-_DELIVER: Mapping[str, Callable[[MlflowRuns, OutboxRecord, Mapping[str, Any]], None]] = MappingProxyType(
-    {
-        "window": MlflowRuns._window,
-        "episode": MlflowRuns._episode,
-        "attribution": MlflowRuns._attribution,
-        "baseline": MlflowRuns._baseline,
-    }
-)
 
 
 def _prefix(owner: Mapping[str, Any]) -> str:

@@ -7,7 +7,9 @@ and Prometheus marks its series stale. Every point that is yielded belongs to a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -125,7 +127,11 @@ def _watch_points(snapshot: Snapshot) -> Iterator[Point]:
     yield "fidelity_ratio", (model,), snapshot.fidelity
     if snapshot.attribution:
         yield "attribution_samples", (model,), snapshot.attribution.get("samples", math.nan)
-        yield "attribution_unconverged_ratio", (model,), snapshot.attribution.get("unconverged_share", math.nan)
+        yield (
+            "attribution_unconverged_ratio",
+            (model,),
+            snapshot.attribution.get("unconverged_share", math.nan),
+        )
         for measure in AGREEMENTS:
             yield "attribution_agreement", (model, measure), snapshot.attribution.get(measure, math.nan)
 
@@ -193,11 +199,19 @@ def _flow_points(snapshot: Snapshot) -> Iterator[Point]:
         yield "windows_total", (model, outcome), count
     for source, count in snapshot.samples_received.items():
         yield "samples_received_total", (model, source), count
-    for reason, count in snapshot.samples_dropped.items():
+    for reason, count in _by_reason(snapshot.samples_dropped).items():
         yield "samples_dropped_total", (model, reason), count
     yield "ingest_queue_samples", (model,), snapshot.queue_length
     yield "ingest_queue_limit_samples", (model,), snapshot.queue_limit
     yield "pending_samples", (model,), snapshot.pending_samples
+
+
+def _by_reason(counts: Mapping[str, int]) -> Counter[str]:
+    """A reason is a short word. A sentence could quote a payload, and would be a series of its own."""
+    bounded: Counter[str] = Counter()
+    for reason, count in counts.items():
+        bounded[reason if re.fullmatch("[a-z][a-z_]{0,40}", reason) else "other"] += count
+    return bounded
 
 
 def _work_points(snapshot: Snapshot) -> Iterator[Point]:

@@ -61,14 +61,18 @@ def episode_note(verdict: Json) -> str:
     lines = [
         verdict["summary"],
         "",
-        f"**Cause:** {causes}. **Severity:** {verdict['severity'] or 'none'}. "
-        f"**Since:** {utc(verdict['since_time'] or verdict['start'])} "
-        f"(window {verdict['since'] if verdict['since'] is not None else verdict['index']}).",
+        (
+            f"**Cause:** {causes}. **Severity:** {verdict['severity'] or 'none'}. "
+            f"**Since:** {utc(verdict['since_time'] or verdict['start'])} "
+            f"(window {verdict['since'] if verdict['since'] is not None else verdict['index']})."
+        ),
     ]
     for name in alarmed(verdict):
         channel = verdict["channels"][name]
         lines += ["", f"**{name}**: evidence {channel['evidence']:.1f}, limit {channel['limit']:.1f}."]
-        lines += [f"- {changed(head_name(head) + ' ' + head['statistic'], head)}" for head in channel["top"][:5]]
+        lines += [
+            f"- {changed(head_name(head) + ' ' + head['statistic'], head)}" for head in channel["top"][:5]
+        ]
         lines += [f"- {changed(item['measure'], item)}" for item in channel["measures"][:5]]
         if channel["gained"]:
             lines.append(f"- tokens gained: {', '.join(channel['gained'][:10])}")

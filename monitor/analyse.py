@@ -1,25 +1,23 @@
-"""Replay and analysis joined: samples in, analyses out."""
+"""Replay and analysis joined: samples in, analyses out. Nothing here keeps state between calls."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from monitor.analysis.attribution import Integrated, integrate
-from monitor.analysis.agreement import overlap_at, spearman
 from monitor.analysis.gradient import gradient_reading
 from monitor.analysis.layout import TokenLayout
-from monitor.analysis.prediction import predict, target_score
+from monitor.analysis.prediction import predict, target_score, targets_of
 from monitor.analysis.profile import ProfileReducer
 from monitor.analysis.rollout import summarise_rollout
 from monitor.analysis.settings import AnalysisSettings
-from monitor.analysis.words import largest_words, word_sums
+from monitor.analysis.words import largest_words
+from monitor.attribute import describe, integrate_batch
 from monitor.records import (
     Array,
     Attribution,
@@ -30,5 +28,280 @@ from monitor.records import (
     SampleAnalysis,
     ServedPrediction,
 )
+from monitor.replay.batches import Batch
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded, Refused
+
+EMBEDDED = Prediction(label="embedding", target=0, probability=1.0, entropy=0.0)
+"""Stands in an attribution for the prediction of a model that predicts nothing."""
+Progress = Callable[[int], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed:
+    """``analyses`` in the order of the samples; ``refused`` (id, reason) of those that gave none.
+
+    ``complete`` is False where ``should_stop`` ended the work early: what was done is here.
+    """
+
+    analyses: tuple[SampleAnalysis, ...]
+    refused: tuple[tuple[str, str], ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One batch's results as arrays with the batch first; gradient fields are None without one."""
+
+    profile: Array
+    rollout: Array
+    predictions: tuple[Prediction | None, ...]
+    gradient_times_input: Array | None
+    importance: Array | None
+
+
+class Analyser:
+    """A model and what to compute with it."""
+
+    def __init__(self, model: ReplayModel, settings: AnalysisSettings) -> None:
+        self.model = model
+        self.settings = settings
+        projections, heads = model.projections, model.identity.heads
+        self._grams = None if projections is None else [p.head_grams(heads) for p in projections]
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The names on the profile's last axis."""
+        return self.model.statistics
+
+    def profile(
+        self,
+        samples: Sequence[Sample],
+        *,
+        on_progress: Progress | None = None,
+        should_stop: Stop | None = None,
+        gradient: bool | None = None,
+    ) -> Analysed:
+        """Profile samples in batches of like length. ``on_progress`` is told how many are done.
+
+        ``gradient`` overrides ``settings.gradient_attribution``; it is one pass either way.
+        """
+        wanted = self.settings.gradient_attribution if gradient is None else gradient
+        encoded, refused = self.encode(samples)
+        rows = [samples[index] for index in encoded]
+        texts = list(encoded.values())
+        done: dict[int, SampleAnalysis] = {}
+        complete = True
+        for members in self.model.plan(texts):
+            if should_stop is not None and should_stop():
+                complete = False
+                break
+            reading = self.read([texts[i] for i in members], gradient=wanted)
+            for place, member in enumerate(members):
+                if np.isfinite(reading.profile[place]).all():
+                    done[member] = self._analysis(rows[member], texts[member], reading, place)
+                else:
+                    refused.append((rows[member].id, "the model's attention is not finite for this input"))
+            if on_progress is not None:
+                on_progress(len(done) + len(refused))
+        return Analysed(
+            analyses=tuple(done[i] for i in sorted(done)), refused=tuple(refused), complete=complete
+        )
+
+    def attribute(
+        self,
+        samples: Sequence[Sample],
+        *,
+        on_progress: Progress | None = None,
+        should_stop: Stop | None = None,
+    ) -> tuple[Attribution, ...]:
+        """Integrated Gradients of each sample that the model takes, in the order of the samples.
+
+        Empty for a model that takes no embeddings (``model.refusals`` says so); stops early, with
+        what is done, when ``should_stop`` turns true.
+        """
+        if not self.model.takes_gradient:
+            return ()
+        encoded, _ = self.encode(samples)
+        numbers, rows = list(encoded), list(encoded.values())
+        done: dict[int, Attribution] = {}
+        for members in self.model.plan(rows):
+            if should_stop is not None and should_stop():
+                break
+            for member, attribution in self._attribute_batch(members, numbers, rows, samples):
+                done[numbers[member]] = attribution
+            if on_progress is not None:
+                on_progress(len(done))
+        return tuple(done[i] for i in sorted(done))
+
+    def _attribute_batch(
+        self, members: Sequence[int], numbers: Sequence[int], rows: Sequence[Encoded], samples: Sequence[Sample]
+    ) -> Iterator[tuple[int, Attribution]]:
+        model = self.model
+        batch = model.batch([rows[i] for i in members])
+        reducer = self._reducer(batch, keep_contexts=False)
+        answers = model.run(batch, reducer).answers
+        predictions = self._predict(answers)
+        rollout = _numpy(reducer.rollout())
+        integrated = integrate_batch(model, batch, answers, self.settings.attribution)
+        for place, member in enumerate(members):
+            row = rows[member]
+            yield member, describe(
+                samples[numbers[member]].id,
+                row,
+                predictions[place] or EMBEDDED,
+                rollout[place, : len(row.ids)].copy(),
+                integrated,
+                place,
+            )
+
+    def probe(self, texts: Sequence[str]) -> ProbeReading:
+        """Run fixed texts, always in the same batches: unchanged weights give the same bits."""
+        samples = [Sample(id=str(i), time=0.0, text=text) for i, text in enumerate(texts)]
+        features = stack(self.profile(samples, gradient=False).analyses)
+        return ProbeReading(
+            identity=self.model.identity,
+            inputs_hash=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
+            profile=features.profile,
+            prediction=features.prediction,
+        )
+
+    def encode(self, samples: Sequence[Sample]) -> tuple[dict[int, Encoded], list[tuple[str, str]]]:
+        """Tokenised samples by their index, and (id, reason) of those the model cannot take."""
+        encoded: dict[int, Encoded] = {}
+        refused: list[tuple[str, str]] = []
+        for index, sample in enumerate(samples):
+            try:
+                encoded[index] = self.model.encoder.encode(sample)
+            except Refused as error:
+                refused.append((sample.id, str(error)))
+        return encoded, refused
+
+    def read(self, rows: Sequence[Encoded], *, gradient: bool) -> Reading:
+        """Run one batch."""
+        return self.read_batch(self.model.batch(rows), gradient=gradient)
+
+    def read_batch(self, batch: Batch, *, gradient: bool) -> Reading:
+        """Run one padded batch: a forward pass, and a backward pass if a gradient is wanted."""
+        model = self.model
+        gradient = gradient and model.takes_gradient
+        reducer = self._reducer(batch, keep_contexts=gradient)
+        replay = model.run(batch, reducer, gradient=gradient)
+        values = importance = None
+        if gradient and replay.embeddings is not None:
+            score = target_score(replay.answers, targets_of(replay.answers, model.answer))
+            values, importance = gradient_reading(score, replay.embeddings, reducer.contexts)
+        return Reading(
+            profile=_numpy(reducer.profile()),
+            rollout=_numpy(reducer.rollout()),
+            predictions=tuple(self._predict(replay.answers.detach())),
+            gradient_times_input=None if values is None else _numpy(values),
+            importance=None if importance is None else _numpy(importance),
+        )
+
+    def _reducer(self, batch: Batch, *, keep_contexts: bool) -> ProfileReducer:
+        return ProfileReducer(
+            TokenLayout.of(batch.real, batch.special, causal=self.model.causal),
+            statistics=self.model.statistics,
+            grams=self._grams,
+            keep_contexts=keep_contexts,
+        )
+
+    def _predict(self, answers: Tensor) -> list[Prediction | None]:
+        model = self.model
+        return predict(answers, model.answer, labels=model.identity.labels, token_text=self._token_text)
+
+    def _token_text(self, token: int) -> str:
+        return str(self.model.tokenizer.decode([token]))
+
+    def _analysis(self, sample: Sample, row: Encoded, reading: Reading, place: int) -> SampleAnalysis:
+        length, top = len(row.ids), self.settings.top_words
+        spans = [(word.text, word.tokens) for word in row.words]
+        gradient, importance = reading.gradient_times_input, reading.importance
+        return SampleAnalysis(
+            id=sample.id,
+            time=sample.time,
+            profile=reading.profile[place],
+            rollout=summarise_rollout(
+                reading.rollout[place, :length].copy(),
+                readout=length - 1 if self.model.causal else 0,
+                special=() if self.model.causal else row.special,
+                words=spans,
+                top=top,
+            ),
+            prediction=reading.predictions[place],
+            served=_in_model_words(sample.served, self.model.identity.labels),
+            facts=row.facts,
+            tokens=row.tokens,
+            words=tuple(dict.fromkeys(text for text, _ in spans)),
+            top_words=() if gradient is None else largest_words(spans, gradient[place, :length], top),
+            head_importance=None if importance is None else importance[place],
+        )
+
+
+def stack(analyses: Sequence[SampleAnalysis]) -> Features:
+    """The analyses as arrays with the sample first; raises ``ValueError`` for none at all."""
+    if not analyses:
+        raise ValueError("no analyses to stack")
+    known = [a.head_importance for a in analyses if a.head_importance is not None]
+    heads = analyses[0].profile.shape[:2]
+    return Features(
+        ids=tuple(a.id for a in analyses),
+        times=np.array([a.time for a in analyses], dtype=np.float64),
+        profile=np.stack([a.profile for a in analyses]),
+        rollout=_rows([(a.rollout.entropy, a.rollout.special_mass, a.rollout.reach) for a in analyses]),
+        prediction=_rows([_prediction_row(a.prediction) for a in analyses]),
+        inputs=_rows([_input_row(a) for a in analyses]),
+        fidelity=_rows([_fidelity_row(a) for a in analyses]),
+        words=tuple(a.words for a in analyses),
+        top_words=tuple(a.top_words for a in analyses),
+        importance=np.mean(known, axis=0) if known else np.zeros(heads, dtype=np.float32),
+    )
+
+
+def _rows(rows: Sequence[tuple[float, ...]]) -> Array:
+    return np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+
+
+def _prediction_row(prediction: Prediction | None) -> tuple[float, ...]:
+    if prediction is None:
+        return ()
+    return (prediction.probability, prediction.entropy, *prediction.probabilities)
+
+
+def _input_row(analysis: SampleAnalysis) -> tuple[float, ...]:
+    facts = analysis.facts
+    return (np.log(facts.tokens), facts.unknown_share, float(facts.truncated), facts.special_tokens)
+
+
+def _fidelity_row(analysis: SampleAnalysis) -> tuple[float, float]:
+    """Whether the labels differ, and the gap between the probabilities of the served label.
+
+    The replay's probability of another label than its own is what its own leaves, shared evenly:
+    exact for two classes.
+    """
+    served, replayed = analysis.served, analysis.prediction
+    if served is None or replayed is None:
+        return (np.nan, np.nan)
+    differs = served.label != replayed.label
+    if served.probability is None:
+        return (float(differs), np.nan)
+    others = max(1, len(replayed.probabilities) - 1)
+    same_label = (1 - replayed.probability) / others if differs else replayed.probability
+    return (float(differs), abs(served.probability - same_label))
+
+
+def _in_model_words(served: ServedPrediction | None, labels: Sequence[str]) -> ServedPrediction | None:
+    """Servers answer ``1`` or ``Positive`` where the model's label is ``positive``."""
+    if served is None or served.label in labels:
+        return served
+    folded = {label.casefold(): label for label in labels}
+    label = folded.get(served.label.casefold())
+    if label is None and served.label.isdecimal() and int(served.label) < len(labels):
+        label = labels[int(served.label)]
+    return served if label is None else ServedPrediction(label=label, probability=served.probability)
+
+
+def _numpy(values: Tensor) -> Array:
+    return values.detach().to(device="cpu", dtype=torch.float32).numpy()

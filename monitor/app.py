@@ -30,12 +30,12 @@ from monitor.delivery import Delivery
 from monitor.errors import ConfigError, HeadwatchError
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
-from monitor.ingest.jsonl import JsonlFollower
+from monitor.ingest.follow import JsonlFollower
 from monitor.jobs import JobBook
+from monitor.keys import word_privacy
 from monitor.operations import build_operations_app
-from monitor.privacy import WordKeys
 from monitor.replay.model import load_model
-from monitor.replay.probe import load_probe_texts
+from monitor.replay.probe_inputs import load_probe_texts
 from monitor.sinks import build_sinks, fetch_registered_baseline, resolve_model
 from monitor.snapshots import Observer
 from monitor.state.store import StateStore
@@ -73,7 +73,6 @@ class Sidecar:
             )
             stack.callback(self._store.close)
             self._intake = Intake(self._store, settings=config.ingest)
-            self._intake.start()
             stack.callback(self._intake.stop)
             self._observer = Observer(
                 config=config,
@@ -100,7 +99,7 @@ class Sidecar:
             reload=self._reload,
         )
         ingest = build_ingest_app(
-            self._intake, config.ingest, id_factory=lambda: uuid.uuid4().hex, clock=time.time
+            self._intake, config.ingest, id_factory=new_id, clock=time.time, environment=self._environ
         )
         servers = [QuietServer(app) for app in (ingest, operations)]
         self._handle_signals()
@@ -126,7 +125,14 @@ class Sidecar:
         delivery = Delivery(store=self._store, sinks=self._sinks.deliver, should_stop=self._stopping.is_set)
         self._observer.cycle, self._observer.delivery = cycle, delivery
         self._followers = [
-            JsonlFollower(Path(path), store=self._store, id_factory=lambda: uuid.uuid4().hex, clock=time.time)
+            JsonlFollower(
+                path,
+                store=self._store,
+                counters=self._intake.counters,
+                limits=self.config.ingest.limits,
+                id_factory=new_id,
+                clock=time.time,
+            )
             for path in self.config.ingest.follow
         ]
         self._schedule(cycle, delivery)
@@ -144,8 +150,8 @@ class Sidecar:
             config=config.model_copy(update={"model": settings}),
             store=self._store,
             load=lambda: Analyser(load_model(settings), config.analysis),
-            probe_texts=load_probe_texts(Path(config.probe.file) if config.probe.file else None),
-            word_keys=WordKeys.from_settings(config.privacy, folder=Path(config.state.file).parent),
+            probe_texts=load_probe_texts(config.probe.file),
+            privacy=word_privacy(config.privacy, folder=Path(config.state.file).parent),
             sinks=self._sinks.kinds,
             fetch_baseline=lambda name: fetch_registered_baseline(config, name),
             clock=time.time,
@@ -183,8 +189,14 @@ class Sidecar:
         self._scheduler.start()
 
     async def _run_job(self, name: str, job: Callable[[], None], executor: ThreadPoolExecutor) -> None:
-        if not self._stopping.is_set():
+        if self._stopping.is_set():
+            return
+        try:
             await asyncio.get_running_loop().run_in_executor(executor, self._jobs.run, name, job)
+        except asyncio.CancelledError:
+            # The scheduler lets go of its jobs as it shuts down; the thread itself is waited for.
+            if not self._stopping.is_set():
+                raise
 
     def _follow(self) -> None:
         for follower in self._followers:
@@ -280,6 +292,11 @@ def bound(key: str, address: str) -> Iterator[socket.socket]:
         yield bound_socket
     finally:
         bound_socket.close()
+
+
+def new_id() -> str:
+    """An id for a sample that came without one."""
+    return uuid.uuid4().hex
 
 
 def run(config: Config, *, config_path: Path | None, environ: dict[str, str]) -> None:

@@ -23,8 +23,15 @@ INTERRUPTED = 130
 EXIT_CODES = """
 [bold]Exit codes[/bold]
 
-0 done · 1 failed · 2 wrong usage or configuration · 3 model cannot be watched · 4 input cannot be read ·
-5 baseline does not fit · 6 state file cannot be used · 7 a sink refused · 130 interrupted
+  0  done
+  1  failed
+  2  wrong usage, or a configuration that cannot be used
+  3  the model cannot be loaded or watched
+  4  an input file cannot be read
+  5  the baseline does not fit this version or this model
+  6  the state file cannot be used
+  7  a sink refused
+130  interrupted
 """
 
 app = typer.Typer(
@@ -32,6 +39,7 @@ app = typer.Typer(
     help="Watch what every attention head of a production transformer does, and say when it shifts.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -18,14 +18,13 @@ import numpy as np
 
 from monitor import evidence
 from monitor.analyse import Analyser, stack
-from monitor.baseline import check_fits, load_baseline, save_baseline
+from monitor.baseline import baseline_bytes, build_baseline, check_fits, load_baseline, save_baseline
 from monitor.config import Config
 from monitor.drift.detector import Detector, DetectorState, WindowFacts
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import BaselineError, ModelError
-from monitor.learn import baseline_from_features
 from monitor.live_baseline import LiveBaseline
-from monitor.privacy import WordKeys
+from monitor.privacy import WordPrivacy
 from monitor.records import Attribution, Baseline, Features, OutboxRecord, ProbeReading, Sample, Verdict
 from monitor.replay.weights import weights_hash, weights_stamp
 from monitor.sampling import bottom_k
@@ -52,7 +51,7 @@ class Cycle:
         store: StateStore,
         load: Callable[[], Analyser],
         probe_texts: Sequence[str],
-        word_keys: WordKeys,
+        privacy: WordPrivacy,
         sinks: frozenset[str],
         fetch_baseline: Callable[[str], bytes],
         clock: Callable[[], float],
@@ -64,7 +63,7 @@ class Cycle:
         self.verdict: Verdict | None = None
         self.profile: np.ndarray | None = None
         self.learning = LiveBaseline(
-            store=store, word_keys=word_keys, window=config.window, settings=config.baseline, clock=clock
+            store=store, privacy=privacy, window=config.window, settings=config.baseline, clock=clock
         )
         self.fidelity = float("nan")
         self.attribution: dict[str, float] = {}
@@ -73,7 +72,7 @@ class Cycle:
         self._store = store
         self._load = load
         self._probe_texts = probe_texts
-        self._word_keys = word_keys
+        self._privacy = privacy
         self._sinks = sinks
         self._fetch_baseline = fetch_baseline
         self._clock = clock
@@ -159,19 +158,20 @@ class Cycle:
         self._reading = self.analyser.probe(self._probe_texts)
 
     def run_attribution(self) -> None:
-        """Integrated Gradients on the scheduled subsample; its text goes with the commit."""
-        due: dict[int, list[Sample]] = {}
-        for index, sample in self._store.attribution_due():
-            due.setdefault(index, []).append(sample)
-        for index, samples in due.items():
-            if self._should_stop():
-                return
-            attributions = self.analyser.attribute(samples)
-            self.attribution = evidence.attribution_metrics(attributions)
-            record = evidence.attribution_record(
-                self._prefix(), index, self._clock(), attributions, self._public_words(attributions)
-            )
-            self._store.commit_attribution(index, outbox=self._wanted([record]))
+        """Integrated Gradients for the oldest window that waits; its text goes with the commit.
+
+        One window a run, so that profiles never wait long for the thread.
+        """
+        due = self._store.attribution_due()
+        if not due or self._should_stop():
+            return
+        index = due[0][0]
+        attributions = self.analyser.attribute([sample for window, sample in due if window == index])
+        self.attribution = evidence.attribution_metrics(attributions)
+        record = evidence.attribution_record(
+            self._prefix(), index, self._clock(), attributions, self._public_words(attributions)
+        )
+        self._store.commit_attribution(index, outbox=self._wanted([record]))
 
     def run_maintenance(self) -> None:
         """Overwrite text that has waited too long, shrink the write-ahead log."""
@@ -190,7 +190,7 @@ class Cycle:
             window=WindowFacts(index=row.index, start=row.start, end=row.end, received=row.received),
             probe=self._comparable_reading(),
             declared=self._rollout_declared,
-            word_name=self._word_keys.shown,
+            word_name=self._privacy.name,
         )
         self._store.commit_verdict(
             row.index,
@@ -265,13 +265,19 @@ class Cycle:
             self._finish_learning()
 
     def _finish_learning(self) -> None:
-        baseline = baseline_from_features(
-            self.learning.features(), analyser=self.analyser, probe_texts=self._probe_texts,
-            source="live", created=self._clock(), word_keys=self._word_keys,
+        baseline = build_baseline(
+            self.learning.features(),
+            identity=self.analyser.model.identity,
+            statistics=self.analyser.model.statistics,
+            probe=self.analyser.probe(self._probe_texts),
+            source="live",
+            created=self._clock(),
+            word_keys=self._privacy.name,
+            word_key_fingerprint=self._privacy.fingerprint,
         )
-        save_baseline(baseline, self.baseline_path)
-        record = evidence.baseline_record(baseline, self.baseline_path.read_bytes())
+        record = evidence.baseline_record(baseline, baseline_bytes(baseline))
         self._store.add_outbox(self._wanted([record]))
+        save_baseline(baseline, self.baseline_path)
         self.learning.forget()
         self._adopt(baseline)
         log.info("baseline %s stands: %d samples", baseline.version, len(baseline.features))
@@ -295,7 +301,12 @@ class Cycle:
         check_fits(baseline, self.analyser.model.identity, self.analyser.model.statistics)
         mean_windows = mean_windows_between_false_alarms(self.config.drift, self.config.window.duration)
         self.baseline = baseline
-        self._detector = Detector.fit(baseline, self.config.drift, mean_windows=mean_windows)
+        self._detector = Detector.fit(
+            baseline,
+            self.config.drift,
+            mean_windows=mean_windows,
+            unseen_count=self._privacy.unseen_count(baseline.word_key_fingerprint),
+        )
         saved = self._store.detector_state(self._model_key())
         self._state = (
             DetectorState.from_arrays(evidence.load_npz(saved)) if saved else self._detector.start()
@@ -380,7 +391,7 @@ class Cycle:
         return {
             word: totals[word] / counts[word]
             for word in totals
-            if word in known or self._word_keys.shown(word, counts[word]) == word
+            if word in known or self._privacy.name(word, counts[word]) == word
         }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor import evidence
 from monitor.config import BaselineSettings, WindowSettings
-from monitor.privacy import WordKeys
+from monitor.privacy import WordPrivacy
 from monitor.records import Features
 from monitor.state.store import StateStore
 
@@ -26,13 +26,13 @@ class LiveBaseline:
         self,
         *,
         store: StateStore,
-        word_keys: WordKeys,
+        privacy: WordPrivacy,
         window: WindowSettings,
         settings: BaselineSettings,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
-        self._word_keys = word_keys
+        self._privacy = privacy
         self._window = window
         self._settings = settings
         self._clock = clock
@@ -61,7 +61,7 @@ class LiveBaseline:
     def without_clear_words(self, features: Features) -> Features:
         """The features as they may lie on disk; which words were common is remembered in memory."""
         self._seen.update(word for words in features.words for word in words)
-        return _map_words(features, self._word_keys.hashed)
+        return _map_words(features, self._hashed)
 
     def add(self, features: Features) -> None:
         """Take a window whose commit has kept its features."""
@@ -77,15 +77,17 @@ class LiveBaseline:
 
     def features(self) -> Features:
         """All of it, in order; words that enough distinct requests had are in clear again."""
-        keys = self._word_keys
-        shared = (word for word, count in self._seen.items() if count >= keys.minimum_requests)
-        clear = {keys.hashed(word): word for word in shared}
+        enough = self._privacy.minimum_requests
+        clear = {self._hashed(word): word for word, count in self._seen.items() if count >= enough}
         return _map_words(Features.concatenate(self._parts), lambda word: clear.get(word, word))
 
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""
         self._store.clear_learning_features()
         self._parts, self._seen = [], Counter()
+
+    def _hashed(self, word: str) -> str:
+        return self._privacy.name(word, 0)
 
 
 def _map_words(features: Features, change: Callable[[str], str]) -> Features:

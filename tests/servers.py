@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import itertools
 import json
 import os
 import shutil
@@ -106,7 +108,9 @@ class Server:
     def _healthy(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            pytest.fail(f"{self.command[0]} ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}")
+            pytest.fail(
+                f"{self.command[0]} ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}"
+            )
         with urllib.request.urlopen(f"{self.url}{self.health}", timeout=2) as answer:
             return bool(answer.status == 200)
 
@@ -190,7 +194,11 @@ def start_mlflow(folder: Path) -> Server:
         "OMP_NUM_THREADS": "1",
     }
     return Server(
-        url=f"http://127.0.0.1:{port}", command=command, folder=folder, environment=environment, health="/health"
+        url=f"http://127.0.0.1:{port}",
+        command=command,
+        folder=folder,
+        environment=environment,
+        health="/health",
     )
 
 
@@ -202,7 +210,9 @@ def http_server(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body, content_type = get(self.path, self.headers.get("Accept", "")) if get else (b"", "text/plain")
+            body, content_type = (
+                get(self.path, self.headers.get("Accept", "")) if get else (b"", "text/plain")
+            )
             self._answer(200, body, content_type)
 
         def do_POST(self) -> None:
@@ -218,6 +228,50 @@ def http_server(
 
         def log_message(self, *_: object) -> None:
             """Tests read what arrived, not a log of it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def forgetful_proxy(target: str, *, lost: int) -> Iterator[str]:
+    """Passes every request on to ``target``, and loses the answer to request number ``lost`` (from 0)."""
+    address = target.removeprefix("http://").split(":")
+    counter = itertools.count()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline()
+            if not self.raw_requestline or not self.parse_request():
+                self.close_connection = True
+                return
+            number = next(counter)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            onward = http.client.HTTPConnection(address[0], int(address[1]), timeout=30)
+            headers = {**self.headers, "Host": ":".join(address), "Connection": "close"}
+            onward.request(self.command, self.path, body, headers)
+            answer = onward.getresponse()
+            content = answer.read()
+            onward.close()
+            self.close_connection = True
+            if number == lost:
+                return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """The test reads what arrived."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

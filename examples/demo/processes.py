@@ -55,7 +55,7 @@ class Children:
             process = subprocess.Popen(
                 list(command),
                 cwd=folder,
-                env={**os.environ, **environment},
+                env={**_clean_environment(), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -103,6 +103,12 @@ class Children:
                 os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
         self._children.clear()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without what would configure the servers behind the demo's back, or proxy loopback."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HEADWATCH_", "MLFLOW_"))}
+    return {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
 def last_lines(log: Path) -> str:

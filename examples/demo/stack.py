@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from examples.demo.processes import Child, Children, free_ports
+from exporters.alert_rules import rules_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_NAME = "sentiment"
@@ -152,11 +153,19 @@ def _start_sidecar(children: Children, folder: Path, model: Path, stack: Stack) 
         ),
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "monitor.cli", "run", "-c", str(config)]
+    command = [*_headwatch(), "run", "-c", str(config)]
     environment = {**_torch_environment(), "MLFLOW_DISABLE_TELEMETRY": "true"}
     return children.start(
         "sidecar", command, ready=f"{stack.sidecar}/-/ready", environment=environment, folder=ROOT
     )
+
+
+def _headwatch() -> list[str]:
+    """The command as installed beside this Python, or the same thing where it is not installed."""
+    installed = Path(sys.executable).with_name("headwatch")
+    if installed.exists():
+        return [str(installed)]
+    return [sys.executable, "-c", "import sys; from monitor.cli import main; sys.exit(main())"]
 
 
 def _torch_environment() -> dict[str, str]:
@@ -209,7 +218,5 @@ def _start_prometheus(children: Children, folder: Path, url: str, alertmanager: 
 
 
 def _rules() -> str:
-    """The shipped alert rules, with intervals of seconds in place of minutes."""
-    from exporters.alert_rules import alert_rules
-
-    return alert_rules()
+    """The shipped alert rules without their holding times of minutes."""
+    return rules_yaml(60.0, fast=True)

@@ -24,9 +24,20 @@ from examples.demo.traffic import Traffic
 QUIET_WINDOWS = 2
 MOST_SHIFTED = 5
 MOST_RECOVERY = 8
-JUDGED_WITHIN = 90.0
+JUDGED_WITHIN = 240.0
 ARRIVES_WITHIN = 20.0
 POLL = 0.2
+# The rules that may speak in each act (exporters/alert_rules.py).
+ALERTS: dict[Act, tuple[str, ...]] = {
+    "domain": (
+        "HeadwatchHeadDrift",
+        "HeadwatchTokenDrift",
+        "HeadwatchPredictionDrift",
+        "HeadwatchInputDrift",
+    ),
+    "trigger": ("HeadwatchTokenDrift",),
+    "fault": ("HeadwatchModelChanged",),
+}
 
 
 class View(Protocol):
@@ -112,16 +123,19 @@ class Driver:
     def _learn(self) -> None:
         count = self._scene.baseline
         self._view.phase("baseline", "the sidecar learns what is usual from live traffic")
-        self._send(self._traffic.baseline(count))
+        self._send(self._traffic.baseline(count), meanwhile=self._show_learning)
         deadline = self._clock() + JUDGED_WITHIN
         while self._clock() < deadline:
             self._wait()
             status = self._scene.sidecar.status()
-            for verdict in self._new_verdicts():
-                self._view.judged("baseline", verdict)
+            self._show_learning()
             if status["state"] not in ("starting", "learning"):
                 return
         raise DemoError(f"the baseline did not stand in {JUDGED_WITHIN:g} s; {self._sidecar_says()}")
+
+    def _show_learning(self) -> None:
+        for verdict in self._new_verdicts():
+            self._view.judged("baseline", verdict)
 
     def _play_act(self, act: Act) -> Finding:
         text = describe(self._plan, act)
@@ -145,15 +159,15 @@ class Driver:
             if not verdict["alarm"]:
                 continue
             alarm = read_alarm(verdict, act)
-            first = finding.windows_until_alarm is None
-            if first:
-                finding = replace(
-                    finding, windows_until_alarm=number, **alarm, arrived_after=self._arrival(since=sent)
-                )
-            elif names_what_was_done(alarm, self._plan, act):
-                finding = replace(finding, **alarm)
+            named = names_what_was_done(alarm, self._plan, act)
+            if finding.windows_until_alarm is None:
+                finding = replace(finding, **alarm, windows_until_alarm=number)
+                self._view.alarm(act, finding)
+                finding = self._delivered(act, finding, since=sent)
+            if named:
+                finding = replace(finding, **alarm, windows_until_named=number)
             self._view.alarm(act, finding)
-            if names_what_was_done(alarm, self._plan, act):
+            if named:
                 break
         return finding
 
@@ -193,23 +207,25 @@ class Driver:
             self._last = verdicts[-1]["index"]
         return verdicts
 
-    def _send(self, texts: list[str]) -> None:
+    def _send(self, texts: list[str], *, meanwhile: Callable[[], None] = lambda: None) -> None:
         def on_progress(count: int) -> None:
             self._view.sent(count, len(texts))
+            meanwhile()
 
         self._scene.inference.classify(texts, on_progress=on_progress)
 
-    def _arrival(self, *, since: float) -> float | None:
-        """Seconds from now until an alert came through Alertmanager; None if none does."""
+    def _delivered(self, act: Act, finding: Finding, *, since: float) -> Finding:
+        """Wait until an alert of the right kind came through Alertmanager, or time is up."""
         if self._scene.receiver is None:
-            return None
+            return finding
         began = time.time()
         while time.time() < began + ARRIVES_WITHIN:
             for alert in self._scene.receiver.received():
-                if _is_drift(alert) and alert.firing and alert.received >= since:
-                    return max(0.0, alert.received - began)
+                if alert.firing and alert.received >= since and alert.labels["alertname"] in ALERTS[act]:
+                    seconds = round(max(0.0, alert.received - began), 1)
+                    return replace(finding, arrived_after=seconds, alert=_told(alert))
             self._wait()
-        return None
+        return finding
 
     def _wait(self) -> None:
         self._scene.children.check()
@@ -236,5 +252,7 @@ def _deployed(plan: Plan, scene: Scene) -> Iterator[None]:
     scene.inference.reload()
 
 
-def _is_drift(alert: Alert) -> bool:
-    return alert.labels.get("job") == "headwatch"
+def _told(alert: Alert) -> str:
+    name, severity = (alert.labels.get(label, "") for label in ("alertname", "severity"))
+    text = " ".join(alert.annotations.get(part, "") for part in ("summary", "description"))
+    return f"{name} ({severity}): {text}"

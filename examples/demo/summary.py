@@ -19,22 +19,27 @@ class Finding:
     """What the sidecar said during one act, read from its verdicts only.
 
     ``windows_until_alarm`` counts from the act's first shifted window (1: in that window itself).
-    ``heads`` are the channel model's for a fault, else those of the channel heads, first one first;
-    ``tokens`` are the words gained. ``arrived_after`` is in seconds after the verdict, None when
-    the alert did not arrive (or no Alertmanager runs).
+    ``windows_until_named`` counts until the alarm named what was done; an act goes on until then, and
+    what is told here is the verdict of that window. ``channels`` are those in alarm.
+    ``heads`` are the channel model's for a fault, else those of the channel heads, strongest first;
+    ``tokens`` are the words gained. ``arrived_after`` is in seconds after the verdict, None when the
+    alert did not arrive (or no Alertmanager runs); ``alert`` is its text.
     """
 
     act: Act
     windows: int
     windows_until_alarm: int | None = None
+    windows_until_named: int | None = None
     cause: str | None = None
     causes: tuple[str, ...] = ()
     severity: str | None = None
     since_window: int | None = None
+    channels: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
     summary: str = ""
     arrived_after: float | None = None
+    alert: str = ""
     windows_until_cleared: int | None = None
 
 
@@ -67,6 +72,7 @@ def read_alarm(verdict: dict[str, Any], act: Act) -> dict[str, Any]:
         "causes": tuple(verdict["causes"]),
         "severity": verdict["severity"],
         "since_window": verdict["since"],
+        "channels": tuple(name for name, channel in channels.items() if channel["alarm"]),
         "heads": tuple(f"L{item['layer']}H{item['head']}" for item in heads[:TOP]),
         "tokens": tuple(channels.get("tokens", {}).get("gained", [])[:TOP]),
         "summary": verdict["summary"],

@@ -16,7 +16,7 @@ from examples.demo.plan import Act
 from examples.demo.summary import Finding
 
 CHANNELS = ("heads", "rollout", "tokens", "prediction", "input", "fidelity", "model")
-SHORT = {"prediction": "predict.", "fidelity": "fidelity"}
+NARROW = {"rollout": "roll", "prediction": "pred", "fidelity": "fidel"}
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SEVERITY_STYLE = {"page": "bold white on red", "ticket": "bold black on yellow", "note": "black on cyan"}
 ACT_STYLE = {"domain": "magenta", "trigger": "yellow", "fault": "red", "quiet": "green", "recovery": "green"}
@@ -35,7 +35,6 @@ class Told:
     """One act's alarm; ``cleared`` is the number of quiet windows that it took, once it cleared."""
 
     finding: Finding
-    window: int
     cleared: int | None = None
 
 
@@ -83,13 +82,14 @@ class Screen:
 
     def judged(self, name: str, verdict: dict[str, Any]) -> None:
         """A window's verdict."""
+        if self._rows and self._rows[-1].verdict["state"] == "learning":
+            self._rows.pop()  # one line is enough for all windows of the baseline
         self._rows.append(Row(name=name, verdict=verdict))
 
     def alarm(self, act: Act, finding: Finding) -> None:
         """An alarm, or more detail of it."""
-        window = self._rows[-1].verdict["index"] if self._rows else 0
         known = [told for told in self._told if told.finding.act != act]
-        self._told = [*known, Told(finding=finding, window=window)]
+        self._told = [*known, Told(finding=finding)]
 
     def cleared(self, act: Act, windows: int) -> None:
         """The alarm of ``act`` has cleared."""
@@ -137,12 +137,13 @@ class Screen:
         return [title, *_link_lines(self._links, width)]
 
     def _windows(self, room: int, width: int) -> Table:
-        cells = max(5, min(11, (width - 26) // (len(CHANNELS) + 1) - 1))
+        cells = max(5, min(11, (width - 22) // (len(CHANNELS) + 1) - 1))
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold bright_black")
         table.add_column("#", justify="right", width=3)
         table.add_column("window", width=9)
         for name in ("all", *CHANNELS):
-            table.add_column(SHORT.get(name, name)[:cells], width=cells, no_wrap=True)
+            label = name if len(name) <= cells else NARROW[name]
+            table.add_column(label, width=cells, no_wrap=True)
         table.add_column("state", no_wrap=True)
         for row in self._rows[-room:]:
             table.add_row(*_cells(row, cells))
@@ -158,7 +159,7 @@ class Screen:
         if total:
             progress = f" [{count}/{total}]" if count < total else " [waiting for the verdict]"
         style = ACT_STYLE.get(name, "cyan")
-        line = Text.assemble((f"▶ {name}", f"bold {style}"), f" {text}", (progress, "bright_black"))
+        line = Text.assemble((f"▶ {name}", f"bold {style}"), (progress, "bright_black"), f" {text}")
         line.truncate(width - 1, overflow="ellipsis")
         return [line]
 
@@ -169,13 +170,14 @@ class Screen:
             (f" {severity} ", SEVERITY_STYLE.get(severity, "bold red")),
             (f" {finding.act}", f"bold {ACT_STYLE[finding.act]}"),
             f" · cause {' and '.join(finding.causes) or finding.cause}",
-            f" · {_ordinal(finding.windows_until_alarm)} window",
-            (f" · {self._arrived(finding)}", "bright_black"),
+            f" · in window {finding.windows_until_alarm}",
+            (f" · {self._arrived(finding, width)}", "bright_black"),
         )
         if told.cleared is not None:
             head.append(f" · cleared in {told.cleared}", style="green")
         detail = Text("   ")
-        detail.append("heads ", style="bright_black").append(", ".join(finding.heads) or "-")
+        heads = finding.heads if {"heads", "model"} & set(finding.channels) else ()
+        detail.append("heads ", style="bright_black").append(", ".join(heads) or "-")
         detail.append("  tokens ", style="bright_black").append(", ".join(finding.tokens) or "-")
         if width >= 100 and finding.summary:
             detail.append("\n   ").append(finding.summary.splitlines()[0], style="italic")
@@ -184,12 +186,13 @@ class Screen:
             line.truncate(width - 1, overflow="ellipsis")
         return lines
 
-    def _arrived(self, finding: Finding) -> str:
+    def _arrived(self, finding: Finding, width: int) -> str:
         if not self._receiving:
             return "no Alertmanager here"
         if finding.arrived_after is None:
             return "waiting for Alertmanager"
-        return f"via Alertmanager in {finding.arrived_after:.0f} s"
+        how = "arrived through Alertmanager after" if width >= 100 else "Alertmanager"
+        return f"{how} {finding.arrived_after:.0f} s"
 
 
 def _cells(row: Row, cells: int) -> list[Text]:
@@ -227,10 +230,6 @@ def _link_lines(links: dict[str, str], width: int) -> list[Text]:
             line = Text()
         line.append_text(entry)
     return [*lines, line] if line else lines
-
-
-def _ordinal(number: int | None) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number or 0, f"{number}th")
 
 
 class LiveView(Screen):

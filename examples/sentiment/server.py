@@ -1,6 +1,6 @@
 """A small inference server for the sentiment model: Starlette on uvicorn, KServe V1 JSON.
 
-    python -m examples.sentiment.server --model DIRECTORY --port 8080 --log-to http://127.0.0.1:9096/v1/samples
+    python -m examples.sentiment.server --model DIRECTORY --port 8000 --log-to http://127.0.0.1:8080/v1/samples
 
     POST /v1/models/sentiment:predict   {"instances": ["text", ...]} -> {"predictions": [...]}
     POST /reload                        read the model directory again (the deployer's signal)
@@ -214,13 +214,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, required=True, help="a Hugging Face model directory")
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--log-to", metavar="URL", help="the sidecar's POST /v1/samples")
     options = parser.parse_args()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", options.port))
+            listener.bind((options.host, options.port))
         except OSError as error:
             raise SystemExit(f"--port {options.port}: {error.strerror}; choose another port") from error
         app = Server(options.model, SampleLog(options.log_to)).app()

@@ -46,7 +46,7 @@ class RankBets:
     samples: int
 
     def ranks(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """u in (0, 1) of ``values`` (sample, feature), in units of the baseline's sd."""
+        """Ranks u in (0, 1) of ``values`` (sample, feature), in units of the baseline's sd."""
         columns = np.arange(self.table.shape[0])
         ranks: NDArray[np.float32] = self.table[columns, _grid(values)]
         return ranks

@@ -15,10 +15,10 @@ Shekhar & Ramdas 2021 (predictable bets); James & Stein 1961 (positive-part shri
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from monitor.drift.arrays import Arrays
 from monitor.drift.bets import LAMBDAS, TAIL_LAMBDAS
@@ -41,10 +41,12 @@ class DirectionMemory:
     sizes: Floats
 
     def to_arrays(self) -> Arrays:
+        """Plain arrays for an npz file."""
         return {"means": self.means, "sizes": self.sizes}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> DirectionMemory:
+        """The inverse of ``to_arrays``."""
         return cls(means=arrays["means"], sizes=arrays["sizes"])
 
     def add(self, scores: Floats) -> DirectionMemory:
@@ -68,6 +70,7 @@ class Direction:
 
     @property
     def components(self) -> int:
+        """How many components are kept."""
         return self.project.shape[1]
 
     def scores(self, ranks: NDArray[np.float32]) -> Floats:
@@ -77,6 +80,7 @@ class Direction:
         return scores
 
     def fresh(self) -> DirectionMemory:
+        """What stands before the first window."""
         return DirectionMemory(means=np.zeros((0, self.components)), sizes=np.zeros(0))
 
     def weights(self, memory: DirectionMemory, samples: int) -> Floats:
@@ -173,5 +177,5 @@ def fit_direction(ranks: NDArray[np.float32], blocks: NDArray[np.intp]) -> Direc
 
 def _normal_scores() -> Floats:
     """The normal quantile on a grid of ranks, clipped to [.003, .997]."""
-    normal = NormalDist()
-    return np.array([normal.inv_cdf(min(0.997, max(0.003, step / _STEPS))) for step in range(_STEPS + 1)])
+    scores: Floats = ndtri(np.clip(np.arange(_STEPS + 1) / _STEPS, 0.003, 0.997))
+    return scores

@@ -43,10 +43,12 @@ class Streams:
         )
 
     def to_arrays(self) -> Arrays:
+        """Plain arrays for an npz file."""
         return {"log_r": self.log_r, "log_w": self.log_w, "start": self.start}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Streams:
+        """The inverse of ``to_arrays``."""
         return cls(log_r=arrays["log_r"], log_w=arrays["log_w"], start=arrays["start"])
 
 
@@ -63,7 +65,7 @@ def temper(samples: int) -> float:
 
 
 def log_mean(log_values: Floats, axis: int | tuple[int, ...] | None = None) -> Floats:
-    """log of the mean of exp(log_values).
+    """The log of the mean of exp(log_values).
 
     >>> float(log_mean(np.log(np.array([1.0, 3.0]))).round(6)) == round(float(np.log(2)), 6)
     True

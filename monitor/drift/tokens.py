@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,7 @@ class WordState:
     trials: Floats
 
     def to_arrays(self) -> Arrays:
+        """Plain arrays for an npz file."""
         return {
             **nest({"streams": self.streams.to_arrays()}),
             "names": np.array([row.name for row in self.rows], dtype=np.str_),
@@ -67,6 +68,7 @@ class WordState:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> WordState:
+        """The inverse of ``to_arrays``."""
         columns = zip(arrays["names"], arrays["shown"], arrays["kind"], arrays["lost"], strict=True)
         return cls(
             rows=tuple(
@@ -83,21 +85,25 @@ class WordState:
 class WordBets:
     """The baseline's words: ``total`` requests for each kind, ``counts`` per (clear or hashed) word.
 
+    ``common``: the words of each kind whose loss can be noticed.
     ``unseen_count``: how often a word that the baseline does not know may yet have been there; 0,
     or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
     """
 
     counts: Mapping[str, WordCount]
     total: tuple[int, int]
-    upper: tuple[Floats, Floats]
-    lower: tuple[Floats, Floats]
+    upper: tuple[Mapping[int, float], Mapping[int, float]]
+    lower: tuple[Mapping[int, float], Mapping[int, float]]
+    common: tuple[tuple[str, ...], tuple[str, ...]]
     unseen_count: int
 
     @property
     def vocabulary(self) -> int:
+        """V: how many words the baseline knows."""
         return max(len(self.counts), 1)
 
     def fresh(self) -> WordState:
+        """What stands before the first window."""
         return WordState(rows=(), streams=fresh((0, 4)), seen=np.zeros(0), trials=np.zeros(0))
 
     def key(self, word: str, word_name: WordName) -> str:
@@ -109,9 +115,10 @@ class WordBets:
         return self._count(name, kind, 0) / max(self.total[kind], 1)
 
     def bound(self, name: str, kind: int, *, lost: bool) -> float:
+        """p0 of a gain, or of a loss."""
         if lost:
-            return float(self.lower[kind][self._count(name, kind, 0)])
-        return float(self.upper[kind][self._count(name, kind, self.unseen_count)])
+            return self.lower[kind][self._count(name, kind, 0)]
+        return self.upper[kind][self._count(name, kind, self.unseen_count)]
 
     def weight(self, row: WordRow) -> float:
         """The row's share of the evidence; over all baseline words they sum to 1."""
@@ -125,7 +132,11 @@ class WordBets:
         return count.top if kind else count.present
 
     def step(
-        self, state: WordState, counted: Sequence[tuple[Mapping[str, int], int]], word_name: WordName, window: int
+        self,
+        state: WordState,
+        counted: Sequence[tuple[Mapping[str, int], int]],
+        word_name: WordName,
+        window: int,
     ) -> WordState:
         """The state after a window: per kind, the words' counts (by ``key``) and the number of samples.
 
@@ -162,15 +173,13 @@ class WordBets:
         kept = np.flatnonzero(streams.log_w.max(axis=1, initial=-np.inf) > 0)
         return WordState(
             rows=tuple(rows[index] for index in kept),
-            streams=Streams(
-                log_r=streams.log_r[kept], log_w=streams.log_w[kept], start=streams.start[kept]
-            ),
+            streams=Streams(log_r=streams.log_r[kept], log_w=streams.log_w[kept], start=streams.start[kept]),
             seen=seen[kept],
             trials=trials[kept],
         )
 
     def evidence(self, state: WordState) -> float:
-        """log of the weighted mean of R over all words and bets."""
+        """The log of the weighted mean of R over all words and bets."""
         if not state.rows:
             return -math.inf
         weights = np.log([self.weight(row) for row in state.rows])
@@ -192,15 +201,12 @@ class WordBets:
                     continue
                 if hits > samples[kind] * self.bound(name, kind, lost=False):
                     found.append(WordRow(name=name, shown=name, kind=kind, lost=False))
-            for name in self._common(kind):
+            for name in self.common[kind]:
                 if (name, kind, True) in known:
                     continue
                 if words.get(name, 0) < samples[kind] * self.bound(name, kind, lost=True):
                     found.append(WordRow(name=name, shown=name, kind=kind, lost=True))
         return found
-
-    def _common(self, kind: int) -> Iterable[str]:
-        return (name for name in self.counts if self.bound(name, kind, lost=True) >= COMMON)
 
     def _gain(self, row: WordRow, hits: float, samples: float) -> list[float]:
         """Log likelihood ratios of the four p1 against p0."""
@@ -224,14 +230,27 @@ def fit_words(
 ) -> WordBets:
     """Freeze the baseline's word counts over ``requests``, of which ``attributed`` have top words."""
     level = 0.01 / max(len(counts), 1)
-    total = (requests, attributed)
+    present = {0, min(unseen_count, requests), *(count.present for count in counts.values())}
+    top = {0, min(unseen_count, attributed), *(count.top for count in counts.values())}
+    lower = (_bounds(lower_bound, present, requests, level), _bounds(lower_bound, top, attributed, level))
     return WordBets(
         counts=counts,
-        total=total,
-        upper=(upper_bound(requests, level), upper_bound(attributed, level)),
-        lower=(lower_bound(requests, level), lower_bound(attributed, level)),
+        total=(requests, attributed),
+        upper=(_bounds(upper_bound, present, requests, level), _bounds(upper_bound, top, attributed, level)),
+        lower=lower,
+        common=(
+            tuple(name for name, count in counts.items() if lower[0][count.present] >= COMMON),
+            tuple(name for name, count in counts.items() if lower[1][count.top] >= COMMON),
+        ),
         unseen_count=unseen_count,
     )
+
+
+def _bounds(
+    bound: Callable[[list[int], int, float], NDArray[np.float64]], hits: set[int], trials: int, level: float
+) -> dict[int, float]:
+    counts = sorted(hits)
+    return dict(zip(counts, bound(counts, trials, level).tolist(), strict=True))
 
 
 def count_words(samples: Sequence[Sequence[str]]) -> Counter[str]:

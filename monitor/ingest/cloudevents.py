@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from monitor.errors import PayloadError
 from monitor.ingest.native import LONGEST_ID, read_time
-from monitor.ingest.payload import Reader, Reading, read_request, read_response
+from monitor.ingest.payload import ANSWER_UNREADABLE, Reader, Reading, read_request, read_response
 
 # Header -> the attribute under which it is kept with the sample.
 ATTRIBUTES = {
@@ -32,7 +32,10 @@ def read_event(headers: Mapping[str, str], body: bytes, reader: Reader) -> Readi
         attributes = {name: value for name, value in found.items() if value}
         return read_request(body, reader, identity=identity, time=time, attributes=attributes)
     if kind.endswith(".response"):
-        return read_response(body, reader, identity=identity, time=time)
+        try:
+            return read_response(body, reader, identity=identity, time=time)
+        except PayloadError as error:
+            raise PayloadError(str(error), reason=ANSWER_UNREADABLE) from None
     raise PayloadError(
         f"ce-type = {kind[:80] or 'missing'}: is neither a request nor a response; "
         "send binary-mode events of an inference logger",

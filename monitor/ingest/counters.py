@@ -8,7 +8,10 @@ from collections.abc import Mapping
 
 
 class IngestCounters:
-    """Counts since start-up, safe to use from any thread; every drop was received first."""
+    """Counts since start-up, safe to use from any thread.
+
+    What is dropped was received first, but for served answers, which are no samples.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ what was left of the old one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -51,28 +52,32 @@ class Position:
 
 
 class JsonlFollower:
-    """Follows one path in a thread of its own (``start``, ``stop``), or step by step (``poll``)."""
+    """Follows one path in a thread of its own (``start``, ``stop``), or whenever ``poll`` is called.
+
+    ``counters`` are those of the intake, so that followed lines are counted with everything else.
+    """
 
     def __init__(
         self,
         path: Path,
-        sink: FollowSink,
-        counters: IngestCounters,
         *,
-        limits: PayloadLimits,
+        store: FollowSink,
         id_factory: Callable[[], str],
         clock: Callable[[], float],
+        counters: IngestCounters | None = None,
+        limits: PayloadLimits | None = None,
         interval: float = 0.5,
     ) -> None:
         self._path = path
-        self._sink = sink
-        self._counters = counters
-        self._limits = limits
+        self._store = store
+        self._counters = IngestCounters() if counters is None else counters
+        self._limits = PayloadLimits() if limits is None else limits
         self._new_id = id_factory
         self._now = clock
         self._interval = interval
         self._key = f"follow:{path.absolute()}"
         self._file: BufferedReader | None = None
+        self._position: Position | None = None
         self._skipping = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{path.name}", daemon=True)
@@ -89,33 +94,38 @@ class JsonlFollower:
         self._close()
 
     def poll(self) -> int:
-        """Read what has come since, batch by batch; returns the number of samples taken in."""
+        """Read what has come since, batch by batch; returns the number of samples taken in.
+
+        Raises ``StateError`` where they cannot be stored; the same lines are then read again.
+        """
         taken = 0
+        self._go_back_if_cut()
         while not self._stopping.is_set():
             if self._file is None and not self._open():
                 return taken
             lines, offset = self._read_lines()
             if offset is not None:
-                taken += self._commit(lines, offset)
+                try:
+                    taken += self._commit(lines, offset)
+                except BaseException:
+                    self._close()
+                    raise
             elif not self._switch():
                 return taken
         return taken
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
+            with contextlib.suppress(StateError, OSError):
                 self.poll()
-            except (StateError, OSError):
-                # The position was not moved: the same lines are read again.
-                self._close()
             self._stopping.wait(self._interval)
 
     def _open(self) -> bool:
         """Open where the last commit stopped: in the known file, wherever it is now, or in a new one."""
-        stored = self._sink.get_meta(self._key)
-        position = None if stored is None else Position(**json.loads(stored))
-        for candidate in self._candidates() if position is not None else ():
-            if position is not None and self._open_at(candidate, position):
+        stored = self._store.get_meta(self._key)
+        if stored is not None:
+            position = Position(**json.loads(stored))
+            if any(self._open_at(candidate, position) for candidate in self._candidates()):
                 return True
         try:
             self._file = self._path.open("rb")
@@ -134,45 +144,40 @@ class JsonlFollower:
         except OSError:
             return False
         found = os.fstat(file.fileno())
-        if found.st_ino == position.inode and found.st_size >= position.offset:
-            if _digest(file.read(position.head_bytes)) == position.head:
-                file.seek(position.offset)
-                self._file = file
-                return True
+        known = found.st_ino == position.inode and found.st_size >= position.offset
+        if known and _digest(file.read(position.head_bytes)) == position.head:
+            file.seek(position.offset)
+            self._file, self._position = file, position
+            return True
         file.close()
         return False
 
     def _switch(self) -> bool:
-        """At the end of the file: whether another file stands at the path, or this one was cut."""
+        """At the end of the file: go on with the one that stands at the path now, if it is another."""
         assert self._file is not None
         here = os.fstat(self._file.fileno())
         try:
             there = self._path.stat()
         except OSError:
             return False
-        rotated = (here.st_ino, here.st_dev) != (there.st_ino, there.st_dev)
-        if rotated:
-            self._close()
-            self._file = self._path.open("rb")
-            return True
-        if here.st_size < self._file.tell() or self._was_rewritten():
-            self._file.seek(0)
-            self._skipping = False
-            return here.st_size > 0
-        return False
-
-    def _was_rewritten(self) -> bool:
-        assert self._file is not None
-        stored = self._sink.get_meta(self._key)
-        if stored is None:
+        if (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev):
             return False
-        position = Position(**json.loads(stored))
-        offset = self._file.tell()
+        self._close()
+        self._file = self._path.open("rb")
+        return True
+
+    def _go_back_if_cut(self) -> None:
+        """Read from the beginning again where the file was emptied, or written anew, in its place."""
+        if self._file is None:
+            return
+        offset, known = self._file.tell(), self._position
         self._file.seek(0)
-        head = self._file.read(position.head_bytes)
-        self._file.seek(offset)
-        same_file = os.fstat(self._file.fileno()).st_ino == position.inode
-        return same_file and offset >= position.head_bytes and _digest(head) != position.head
+        head = b"" if known is None else self._file.read(known.head_bytes)
+        cut = os.fstat(self._file.fileno()).st_size < offset or (known and _digest(head) != known.head)
+        self._file.seek(0 if cut else offset)
+        if cut:
+            self._position = None
+            self._skipping = False
 
     def _read_lines(self) -> tuple[list[bytes | None], int | None]:
         """Whole lines (None for one that was too long), and the offset after them; None at the end."""
@@ -210,7 +215,9 @@ class JsonlFollower:
                 samples.append(self._read_sample(line))
             except PayloadError as error:
                 reasons.append(error.reason)
-        self._sink.ingest(samples, meta={self._key: json.dumps(asdict(self._position(offset)))})
+        position = self._position_at(offset)
+        self._store.ingest(samples, meta={self._key: json.dumps(asdict(position))})
+        self._position = position
         self._counters.receive("jsonl", len(samples) + len(reasons))
         for reason in reasons:
             self._counters.drop(reason)
@@ -221,7 +228,7 @@ class JsonlFollower:
             raise too_large(self._limits.maximum_body)
         return read_sample(parse_line(line), new_id=self._new_id, now=self._now, limits=self._limits)
 
-    def _position(self, offset: int) -> Position:
+    def _position_at(self, offset: int) -> Position:
         assert self._file is not None
         self._file.seek(0)
         head = self._file.read(min(_HEAD, offset))
@@ -233,6 +240,7 @@ class JsonlFollower:
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._position = None
         self._skipping = False
 
 

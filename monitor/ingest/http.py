@@ -21,7 +21,7 @@ from monitor.errors import PayloadError, StateError
 from monitor.ingest.body import too_large
 from monitor.ingest.cloudevents import read_event
 from monitor.ingest.intake import Intake, Receipt
-from monitor.ingest.payload import Reader, Reading, read_samples_body
+from monitor.ingest.payload import ANSWER_UNREADABLE, Reader, Reading, read_samples_body
 from monitor.ingest.settings import IngestSettings, check_exposure, read_token
 
 SHOWN_ERRORS = 10
@@ -139,7 +139,9 @@ class _Receiver:
 
     def _drop(self, source: str, dropped: Mapping[str, int]) -> None:
         for reason, count in dropped.items():
-            self._intake.counters.receive(source, count)
+            # A served answer is no sample: it is counted as lost, not as received.
+            if reason != ANSWER_UNREADABLE:
+                self._intake.counters.receive(source, count)
             self._intake.counters.drop(reason, count)
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from monitor.errors import StateError
 from monitor.ingest.counters import IngestCounters
+from monitor.ingest.settings import IngestSettings
 from monitor.records import Sample, ServedAnswer
 
 LARGEST_COMMIT = 2000
@@ -47,21 +48,19 @@ class _Entry:
 
 
 class Intake:
-    """Bounded in samples (``limit``) and in text (``byte_limit``, characters of what waits)."""
+    """Bounded in samples (``settings.queue``) and in text (``settings.queue_bytes``).
+
+    The writer starts with ``start`` or the first submission. ``interval`` is in seconds.
+    """
 
     def __init__(
-        self,
-        sink: SampleSink,
-        *,
-        limit: int = 10_000,
-        byte_limit: int = 64 * 2**20,
-        interval: float = 0.2,
-        counters: IngestCounters | None = None,
+        self, sink: SampleSink, *, settings: IngestSettings | None = None, interval: float = 0.2
     ) -> None:
-        self.counters = counters if counters is not None else IngestCounters()
-        self.limit = limit
+        settings = IngestSettings() if settings is None else settings
+        self.counters = IngestCounters()
+        self.queue_limit = settings.queue
         self._sink = sink
-        self._byte_limit = byte_limit
+        self._byte_limit = settings.queue_bytes
         self._interval = interval
         self._entries: deque[_Entry] = deque()
         self._waiting = 0
@@ -69,11 +68,24 @@ class Intake:
         self._durable = 0
         self._stopping = False
         self._changed = threading.Condition()
-        self._writer = threading.Thread(target=self._write_all, name="ingest-writer", daemon=True)
-        self._writer.start()
+        self._writer: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the writer, if it does not run yet."""
+        with self._changed:
+            if self._writer is None and not self._stopping:
+                self._writer = threading.Thread(target=self._write_all, name="ingest-writer", daemon=True)
+                self._writer.start()
+
+    @property
+    def waiting(self) -> int:
+        """Samples and answers that are not yet with the writer."""
+        with self._changed:
+            return self._waiting
 
     def submit(self, items: Sequence[Item], *, source: str, durable: bool = False) -> Receipt:
         """Take items in as far as there is room (durable: all or none), never blocking."""
+        self.start()
         samples = _count_samples(items)
         self.counters.receive(source, samples)
         with self._changed:
@@ -90,7 +102,17 @@ class Intake:
         return Receipt(accepted=samples - refused, refused=refused, committed=committed)
 
     @property
-    def length(self) -> int:
+    def received(self) -> Mapping[str, int]:
+        """Samples that arrived, by source."""
+        return self.counters.received
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Samples that were dropped, by reason."""
+        return self.counters.dropped
+
+    @property
+    def queue_length(self) -> int:
         """How many items wait."""
         with self._changed:
             return self._waiting
@@ -100,12 +122,13 @@ class Intake:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._writer.join()
+        if self._writer is not None:
+            self._writer.join()
 
     def _room(self, items: Sequence[Item], *, all_or_none: bool) -> int:
         if self._stopping:
             return 0
-        count = min(len(items), self.limit - self._waiting)
+        count = min(len(items), self.queue_limit - self._waiting)
         if self._waiting_size + _size(items[:count]) > self._byte_limit:
             count = 0
         return 0 if all_or_none and count < len(items) else count
@@ -154,7 +177,8 @@ class Intake:
                         self._last_try(batch)
                         return
                 pause = min(2 * pause, LONGEST_PAUSE)
-            except Exception as error:  # noqa: BLE001 - one odd sample must not end all ingestion
+            except Exception as error:
+                # One odd sample must not end all ingestion.
                 _finish(entries, error)
                 self._one_by_one(batch)
                 return
@@ -165,7 +189,8 @@ class Intake:
     def _last_try(self, batch: Sequence[Item]) -> None:
         try:
             self._sink.ingest(batch)
-        except Exception:  # noqa: BLE001 - shutting down: counted, nothing else can be done
+        except Exception:
+            # Nothing else can be done with it: counted.
             self.counters.drop("unstorable", _count_samples(batch))
 
     def _one_by_one(self, batch: Sequence[Item]) -> None:

@@ -89,13 +89,15 @@ def read_time(value: Any) -> float:
             moment = None
         if moment is None or moment.tzinfo is None:
             raise _malformed(
-                f"time = {_brief(value)}: is no RFC 3339 time; write it as 2026-01-31T12:00:00Z, or in seconds"
+                f"time = {_brief(value)}: is no RFC 3339 time; write 2026-01-31T12:00:00Z, or seconds"
             )
         return moment.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or _is_nan(value):
         raise _malformed(f"time: is {_kind(value)}; it must be in seconds or an RFC 3339 string")
     if not 0 <= value < LATEST_TIME:
-        raise _malformed(f"time = {value:g}: must be in seconds since 1970; divide milliseconds by 1000")
+        raise _malformed(
+            f"time = {_brief(str(value))}: must be in seconds since 1970; divide milliseconds by 1000"
+        )
     return float(value)
 
 
@@ -115,6 +117,11 @@ def read_prediction(value: Any) -> ServedPrediction:
 def is_probability(value: Any) -> bool:
     """Whether a JSON value is a number within [0, 1]."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_nan(value: object) -> bool:
+    # math.isnan alone refuses integers beyond the range of floats, and JSON has those.
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _read_id(value: Any) -> str:

@@ -14,6 +14,8 @@ from monitor.ingest.limits import PayloadLimits
 from monitor.ingest.native import read_prediction, read_sample
 from monitor.records import Sample, ServedAnswer
 
+ANSWER_UNREADABLE = "answer_unreadable"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
@@ -72,7 +74,7 @@ def read_response(body: bytes, reader: Reader, *, identity: str | None, time: fl
     document = parse(decode(unpack(body, reader.limits.maximum_body)))
     own = identity or _own_id(document)
     if own is None:
-        return Reading(dropped={"answer_unreadable": 1})
+        return Reading(dropped={ANSWER_UNREADABLE: 1})
     predictions = recognise(document).answers(document)
     moment = reader.now() if time is None else time
     answers = []
@@ -81,7 +83,7 @@ def read_response(body: bytes, reader: Reader, *, identity: str | None, time: fl
             name = member_id(own, position, len(predictions))
             answers.append(ServedAnswer(id=name, time=moment, prediction=read_prediction(prediction)))
     missing = len(predictions) - len(answers) or (0 if predictions else 1)
-    return Reading(items=tuple(answers), dropped={"answer_unreadable": missing} if missing else {})
+    return Reading(items=tuple(answers), dropped={ANSWER_UNREADABLE: missing} if missing else {})
 
 
 def member_id(identity: str, position: int, count: int) -> str:

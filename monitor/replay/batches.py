@@ -29,6 +29,16 @@ class Batch:
     def __len__(self) -> int:
         return self.ids.shape[0]
 
+    def take(self, rows: Tensor) -> Batch:
+        """The rows with these numbers (repeats allowed), as wide as before."""
+        return Batch(
+            ids=self.ids[rows],
+            type_ids=None if self.type_ids is None else self.type_ids[rows],
+            real=self.real[rows],
+            special=self.special[rows],
+            positions=self.positions[rows],
+        )
+
 
 def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Row numbers of each batch, longest batch last; rows times longest row within the budget.

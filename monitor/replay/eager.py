@@ -18,12 +18,16 @@ _TINY = 1e-38
 
 
 @contextmanager
-def caught_inputs(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """The first input of each call of these modules, in the order of the calls."""
+def caught_inputs(modules: Sequence[nn.Module], heads: int) -> Iterator[list[Tensor]]:
+    """The inputs (batch, query, head, dim) of these modules, in the order of the calls.
+
+    The tensor that is kept is the one that goes on, so gradients reach it.
+    """
     caught: list[Tensor] = []
 
-    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        caught.append(inputs[0])
+    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        caught.append(inputs[0].unflatten(-1, (heads, -1)))
+        return (caught[-1].flatten(-2), *inputs[1:])
 
     handles = [module.register_forward_pre_hook(keep) for module in modules]
     try:
@@ -46,4 +50,4 @@ def reduce_matrices(
                 block = matrix[:, :, start : start + size].detach().float()
                 reducer.weights(block, block.clamp_min(_TINY).log(), start)
         if contexts:
-            reducer.context(contexts[layer].unflatten(-1, (heads, -1)))
+            reducer.context(contexts[layer])

@@ -73,6 +73,11 @@ class ReplayModel:
         return self.finding.causal
 
     @property
+    def predicts(self) -> bool:
+        """Whether analyses carry a prediction."""
+        return self.answer not in ("value", "embedding")
+
+    @property
     def max_tokens(self) -> int:
         """Longer inputs are cut to this many tokens."""
         return self.encoder.max_tokens
@@ -102,6 +107,14 @@ class ReplayModel:
         result: Tensor = embedding(ids)
         return result
 
+    def neutral_embedding(self) -> Tensor:
+        """(hidden,): the padding token's embedding, or the table's mean where there is none."""
+        padding = self.tokenizer.pad_token_id
+        if padding is not None:
+            return self.embed(torch.tensor(int(padding), device=self.identity.device)).detach()
+        table: Tensor = self.network.get_input_embeddings().weight
+        return table.detach().float().mean(dim=0).to(table.dtype)
+
     def run(self, batch: Batch, reducer: AttentionReducer | None = None, *, gradient: bool = False) -> Replay:
         """One forward pass; the reducer, if given, sees each layer's attention.
 
@@ -128,7 +141,7 @@ class ReplayModel:
                 stack.enter_context(listening(sink))
                 return self.network(**call)
             modules = [projection.module for projection in self.projections or ()]
-            contexts = stack.enter_context(caught_inputs(modules))
+            contexts = stack.enter_context(caught_inputs(modules, self.identity.heads))
             output = self.network(**call, output_attentions=True)
             reduce_matrices(reducer, output.attentions, contexts)
             return output

@@ -161,8 +161,12 @@ def token_limit(tokenizer: Any, config: Any, padding_index: int | None, wanted: 
 
 
 def _lowers_case(tokenizer: Any) -> bool:
-    lower, upper = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("headwatch", "HEADWATCH"))
-    return bool(lower == upper) and tokenizer.unk_token_id not in lower
+    """Whether a word that the tokenizer knows gives the same ids in capitals."""
+    for word in ("the", "a", "i", "1a", "headwatch"):
+        lower, upper = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (word, word.upper()))
+        if tokenizer.unk_token_id not in lower:
+            return bool(lower == upper)
+    return False
 
 
 def _unknown_id(tokenizer: Any) -> int | None:

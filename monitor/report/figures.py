@@ -51,7 +51,11 @@ def head_map_png(verdict: Verdict, *, layers: int, heads: int, effects: Array | 
     signed = bool(np.nanmin(values) < 0) if np.isfinite(values).any() else False
     axes.set_facecolor("#e6e6e6")
     image = axes.imshow(
-        values, cmap="PuOr_r" if signed else "cividis", vmin=-scale if signed else 0.0, vmax=scale, aspect="auto"
+        values,
+        cmap="PuOr_r" if signed else "cividis",
+        vmin=-scale if signed else 0.0,
+        vmax=scale,
+        aspect="auto",
     )
     figure.colorbar(image, ax=axes, label="change in standard deviations of the baseline")
     for item in (item for item in listed if item.named):
@@ -80,15 +84,21 @@ def before_after_png(verdict: Verdict, *, limit: int = 12) -> bytes:
             fontsize=8,
         )
     rows = range(len(items))
-    axes.scatter([item.before for item in items], rows, color=BEFORE, marker="o", s=42, label="baseline", zorder=2)
-    axes.scatter([item.after for item in items], rows, color=AFTER, marker="D", s=42, label="this window", zorder=3)
+    axes.scatter(
+        [item.before for item in items], rows, color=BEFORE, marker="o", s=42, label="baseline", zorder=2
+    )
+    axes.scatter(
+        [item.after for item in items], rows, color=AFTER, marker="D", s=42, label="this window", zorder=3
+    )
     axes.set_yticks(list(rows), [f"{item.head} {item.statistic}" for item in items])
     axes.set_ylim(len(items) - 0.4, -0.6)
     axes.margins(x=0.14)
     axes.set_xlabel("mean of the statistic")
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     if items:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12 - 0.9 / (len(items) + 2)), ncols=2, frameon=False)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.12 - 0.9 / (len(items) + 2)), ncols=2, frameon=False
+        )
     axes.set_title(_headline(verdict), fontsize=10, loc="left")
     return _png(figure)
 
@@ -145,7 +155,13 @@ def _frame(axes: Axes, item: HeadEvidence, *, signed: bool, value: float, scale:
         )
     bright = abs(value) < 0.6 * scale if signed else value > 0.55 * scale
     axes.text(
-        column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color="black" if bright else "white"
+        column,
+        row,
+        f"{value:.1f}",
+        ha="center",
+        va="center",
+        fontsize=7,
+        color="black" if bright else "white",
     )
 
 

@@ -30,10 +30,9 @@ def add(db: sqlite3.Connection, records: Sequence[OutboxRecord], *, bound: int) 
 def pending(db: sqlite3.Connection, kinds: Sequence[str], limit: int) -> list[OutboxRecord]:
     """The oldest records of these kinds, in the order in which they were added."""
     marks = ", ".join("?" * len(kinds))
-    rows = db.execute(
-        f"SELECT seq, key, kind, created, payload FROM outbox WHERE kind IN ({marks}) ORDER BY seq LIMIT ?",
-        (*kinds, limit),
-    ).fetchall()
+    columns = "seq, key, kind, created, payload"
+    query = f"SELECT {columns} FROM outbox WHERE kind IN ({marks}) ORDER BY seq LIMIT ?"  # noqa: S608 - placeholders only
+    rows = db.execute(query, (*kinds, limit)).fetchall()
     records = []
     for seq, key, kind, created, payload in rows:
         artifacts = dict(db.execute("SELECT name, data FROM artifacts WHERE record = ?", (seq,)))
@@ -68,7 +67,10 @@ def _insert(db: sqlite3.Connection, record: OutboxRecord, size: int) -> None:
 
 
 def _known(db: sqlite3.Connection, key: str) -> bool:
-    query = "SELECT EXISTS (SELECT 1 FROM outbox WHERE key = ?) OR EXISTS (SELECT 1 FROM delivered WHERE digest = ?)"
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE key = ?) "
+        "OR EXISTS (SELECT 1 FROM delivered WHERE digest = ?)"
+    )
     return bool(db.execute(query, (key, _digest(key))).fetchone()[0])
 
 
@@ -76,10 +78,9 @@ def _drop_down_to(db: sqlite3.Connection, bound: int) -> None:
     excess = _bytes(db) - bound
     if excess <= 0:
         return
-    marks = ", ".join("?" * len(ROUTINE))
     # Routine records first, the oldest before the newer; then evidence, the newest before the older.
     rows = db.execute(
-        f"SELECT seq, bytes, kind IN ({marks}) AS routine FROM outbox "
+        "SELECT seq, bytes, kind IN (?, ?) AS routine FROM outbox "
         "ORDER BY routine DESC, CASE WHEN routine THEN seq ELSE -seq END",
         ROUTINE,
     ).fetchall()

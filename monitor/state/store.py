@@ -19,7 +19,6 @@ from monitor.state.settings import StateSettings, WindowSettings
 
 KEPT_VERDICTS = 10_000
 _SAMPLING_KEY = "sampling_key"
-_SAMPLE = "id, time, body, label, probability"
 
 
 class StateStore:
@@ -45,8 +44,9 @@ class StateStore:
         self._database = Database(path)
         with self._database.write() as db:
             drawn = (sampling_key or os.urandom(KEY_BYTES)).hex()
-            verb = "IGNORE" if sampling_key is None else "REPLACE"
-            db.execute(f"INSERT OR {verb} INTO meta VALUES (?, ?)", (_SAMPLING_KEY, drawn))
+            if sampling_key is not None:
+                db.execute("DELETE FROM meta WHERE key = ?", (_SAMPLING_KEY,))
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (_SAMPLING_KEY, drawn))
             found = db.execute("SELECT value FROM meta WHERE key = ?", (_SAMPLING_KEY,)).fetchone()
         self._secret = bytes.fromhex(found[0])
 
@@ -76,11 +76,11 @@ class StateStore:
     def window_samples(self, index: int) -> list[Sample]:
         """The samples of a window that still have their text, by time, with served answers."""
         with self._database.read() as db:
-            query = f"SELECT {_SAMPLE} FROM samples WHERE idx = ? ORDER BY time, id"
+            query = "SELECT id, time, body, label, probability FROM samples WHERE idx = ? ORDER BY time, id"
             return [decode_sample(row) for row in db.execute(query, (index,))]
 
     def store_features(self, index: int, features: bytes, *, attribution_ids: Sequence[str]) -> None:
-        """closed -> profiled; all text of the window goes but that of ``attribution_ids``."""
+        """Closed -> profiled; all text of the window goes but that of ``attribution_ids``."""
         with self._database.write() as db:
             _windows.advance(db, index, source="closed", target="profiled")
             db.execute("INSERT INTO features (idx, data) VALUES (?, ?)", (index, features))
@@ -109,7 +109,7 @@ class StateStore:
         outbox: Sequence[OutboxRecord],
         keep_features: bool,
     ) -> None:
-        """profiled -> judged, with detector and outbox in one commit; a second call raises."""
+        """Profiled -> judged, with detector and outbox in one commit; a second call raises."""
         with self._database.write() as db:
             _windows.advance(db, index, source="profiled", target="judged")
             db.execute("INSERT INTO verdicts VALUES (?, ?)", (index, verdict))
@@ -151,7 +151,10 @@ class StateStore:
 
     def attribution_due(self) -> list[tuple[int, Sample]]:
         """The samples that wait for their attribution, with their window, the oldest first."""
-        query = f"SELECT idx, {_SAMPLE} FROM samples WHERE attribution ORDER BY idx, time, id"
+        query = (
+            "SELECT idx, id, time, body, label, probability FROM samples "
+            "WHERE attribution ORDER BY idx, time, id"
+        )
         with self._database.read() as db:
             return [(row[0], decode_sample(row[1:])) for row in db.execute(query)]
 

@@ -23,7 +23,6 @@ MOST_ANSWERS = 10_000
 ANSWER_LIFETIME = 600.0
 # SQLite's integers are signed: hashes are moved down by 2**63, which keeps their order.
 _SHIFT = 2**63
-_COLUMNS = "idx, start, end, received, kept, status"
 
 
 def admit(
@@ -92,7 +91,8 @@ def expire_answers(db: sqlite3.Connection, now: float) -> int:
 
 def listing(db: sqlite3.Connection, status: WindowStatus) -> list[WindowRow]:
     """The windows in one status, the oldest first."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM windows WHERE status = ? ORDER BY idx", (status,))
+    query = "SELECT idx, start, end, received, kept, status FROM windows WHERE status = ? ORDER BY idx"
+    rows = db.execute(query, (status,))
     return [_row(values) for values in rows]
 
 
@@ -121,7 +121,8 @@ def _open_window(db: sqlite3.Connection, now: float) -> WindowRow:
 
 
 def _find_open(db: sqlite3.Connection) -> WindowRow | None:
-    values = db.execute(f"SELECT {_COLUMNS} FROM windows WHERE status = 'open'").fetchone()
+    query = "SELECT idx, start, end, received, kept, status FROM windows WHERE status = 'open'"
+    values = db.execute(query).fetchone()
     return None if values is None else _row(values)
 
 

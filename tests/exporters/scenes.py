@@ -52,7 +52,9 @@ def quiet(window=10):
             heads=(head(1, 4, "self", 0.4, 0.21, 0.22, 0.1, named=False),),
         ),
         "tokens": channel("tokens", 0.2),
-        "prediction": replace(channel("prediction", 0.1), measures=(measure("p(positive)", 0.51, 0.52, 0.02),)),
+        "prediction": replace(
+            channel("prediction", 0.1), measures=(measure("p(positive)", 0.51, 0.52, 0.02),)
+        ),
         "input": channel("input", 0.3),
     }
     return Verdict(
@@ -100,8 +102,14 @@ def alarmed(window=12):
         raised=True,
         evidence=11.5,
         since=11,
-        gained=(WordEvidence(word="refund", kind="present", evidence=11.5, before=0.0, after=0.1, requests=21),),
-        lost=(WordEvidence(word="#0123456789abcdef", kind="top", evidence=9.5, before=0.2, after=0.0, requests=40),),
+        gained=(
+            WordEvidence(word="refund", kind="present", evidence=11.5, before=0.0, after=0.1, requests=21),
+        ),
+        lost=(
+            WordEvidence(
+                word="#0123456789abcdef", kind="top", evidence=9.5, before=0.2, after=0.0, requests=40
+            ),
+        ),
     )
     return replace(
         quiet(window),
@@ -124,10 +132,12 @@ def cleared(window=40):
     verdict = quiet(window)
     channels = dict(verdict.channels)
     channels["heads"] = replace(channels["heads"], cleared=True)
-    return replace(verdict, cleared=True, episode="b1-11", channels=channels, summary="sentiment is back to normal.")
+    return replace(
+        verdict, cleared=True, episode="b1-11", channels=channels, summary="sentiment is back to normal."
+    )
 
 
-def head(layer, number, statistic, evidence, before, after, effect, *, named):
+def head(layer, number, statistic, evidence, before, after, effect, *, named):  # noqa: PLR0917 - reads like a table's row
     return HeadEvidence(
         head=HeadId(layer=layer, head=number),
         statistic=statistic,
@@ -163,7 +173,7 @@ def snapshot(verdict=None, **changes):
         layer_profile={name: np.linspace(0.1, 0.9, LAYERS, dtype=np.float32) for name in STATISTICS},
         head_profile=np.full((LAYERS, HEADS, len(STATISTICS)), 0.25, dtype=np.float32),
         statistics=STATISTICS,
-        samples_received={"samples": 1840},
+        samples_received={"http": 1840},
         samples_dropped={"queue_full": 0, "not_json": 3},
         queue_length=2,
         queue_limit=10_000,

@@ -21,7 +21,7 @@ from exporters.mlflow_runs import MlflowRuns
 from monitor.errors import ExportError
 from monitor.records import OutboxRecord
 from tests.exporters.scenes import START, WINDOW, alarmed, cleared, quiet
-from tests.servers import free_port, running, start_mlflow
+from tests.servers import forgetful_proxy, free_port, running, start_mlflow
 
 PNG = b"\x89PNG not really"
 
@@ -40,7 +40,9 @@ def window(verdict, **metrics):
 def episode(verdict, phase):
     payload = {"verdict": verdict.to_json(), "phase": phase}
     files = {"verdict.json": json.dumps(verdict.to_json()).encode(), "head_map.png": PNG}
-    return record(f"sentiment/b1/episode/b1-11/{phase}/{verdict.window}", "episode", verdict.end, payload, files)
+    return record(
+        f"sentiment/b1/episode/b1-11/{phase}/{verdict.window}", "episode", verdict.end, payload, files
+    )
 
 
 def baseline(data=b"a baseline"):
@@ -49,7 +51,9 @@ def baseline(data=b"a baseline"):
 
 
 def record(key, kind, created, payload, files=None):
-    return OutboxRecord(key=key, kind=kind, created=created, payload=json.dumps(payload), artifacts=files or {})
+    return OutboxRecord(
+        key=key, kind=kind, created=created, payload=json.dumps(payload), artifacts=files or {}
+    )
 
 
 def runs_of(server, experiment, kind=None):
@@ -174,7 +178,12 @@ def test_every_kind_of_record_delivered_twice_by_two_processes_leaves_the_same_a
         window(quiet(10)),
         window(alarmed(12)),
         episode(alarmed(12), "opened"),
-        record("sentiment/b1/attribution/10", "attribution", quiet(10).end, {"window": 10, "metrics": {"steps": 9}}),
+        record(
+            "sentiment/b1/attribution/10",
+            "attribution",
+            quiet(10).end,
+            {"window": 10, "metrics": {"steps": 9}},
+        ),
         episode(cleared(40), "closed"),
     ]
     views = []
@@ -197,7 +206,9 @@ def whole_experiment(server, experiment):
             "tags": run.data.tags,
             "params": run.data.params,
             "points": {
-                name: [(p.step, p.timestamp, p.value) for p in client.get_metric_history(run.info.run_id, name)]
+                name: [
+                    (p.step, p.timestamp, p.value) for p in client.get_metric_history(run.info.run_id, name)
+                ]
                 for name in sorted(run.data.metrics)
             },
         }
@@ -205,9 +216,34 @@ def whole_experiment(server, experiment):
     ]
 
 
+@pytest.mark.parametrize("lost", range(12))
+def test_an_answer_that_is_lost_at_any_point_leaves_no_second_run_and_no_second_point(mlflow, lost):
+    """The request was served and its answer never came: the next delivery must find what is there."""
+    records = [window(quiet(10)), episode(alarmed(12), "opened")]
+    experiment = f"lost {lost}"
+    with forgetful_proxy(mlflow.url, lost=lost) as proxy:
+        sink = MlflowRuns(tracking_uri=proxy, experiment=experiment)
+        failures = 0
+        for item in records:
+            try:
+                sink.deliver(item)
+            except ExportError:
+                failures += 1
+                sink.deliver(item)
+    assert failures == 1
+    kinds = sorted(run.data.tags["headwatch.kind"] for run in runs_of(mlflow, experiment))
+    assert kinds == ["baseline", "day", "episode"]
+    for run in whole_experiment(mlflow, experiment):
+        assert all(len(points) == 1 for points in run["points"].values())
+
+
 def test_an_opening_that_arrives_after_the_closing_does_not_open_the_run_again(mlflow):
     sink = MlflowRuns(tracking_uri=mlflow.url, experiment="late")
-    for item in (episode(alarmed(12), "opened"), episode(cleared(40), "closed"), episode(alarmed(12), "opened")):
+    for item in (
+        episode(alarmed(12), "opened"),
+        episode(cleared(40), "closed"),
+        episode(alarmed(12), "opened"),
+    ):
         sink.deliver(item)
     (run,) = runs_of(mlflow, "late", "episode")
     assert run.info.status == "FINISHED"

@@ -15,6 +15,7 @@ from monitor.ingest.formats.labels import read_answer
 from monitor.ingest.formats.wire import Document, WireFormat
 from monitor.ingest.native import is_probability
 
+MOST_AXES = 8
 PAIR_NAMES = ("text_pair", "sequence_pair")
 _REALS = ("FP16", "FP32", "FP64", "BF16")
 
@@ -91,25 +92,32 @@ def _rows(tensor: Document) -> list[list[Any]]:
     shape, data, name = tensor.get("shape"), tensor.get("data"), tensor["name"]
     if not isinstance(data, list):
         raise PayloadError(f"{name}.data: must be a list; binary tensors are not read", reason="malformed")
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
-        raise PayloadError(f"{name}.shape: must be a list of sizes from 1", reason="malformed")
+    sizes = shape if isinstance(shape, list) else []
+    if not 0 < len(sizes) <= MOST_AXES or not all(_is_size(size) for size in sizes):
+        raise PayloadError(f"{name}.shape: must be a list of 1 to {MOST_AXES} sizes", reason="malformed")
     flat = _flatten(data)
-    width = len(flat) // shape[0]
+    width = len(flat) // sizes[0]
     expected = 1
-    for size in shape:
+    for size in sizes:
         expected *= size
     if expected != len(flat):
         raise PayloadError(
-            f"{name}.shape = {shape}: holds {expected} values, data has {len(flat)}", reason="malformed"
+            f"{name}.shape = {sizes}: holds {expected} values, data has {len(flat)}", reason="malformed"
         )
     return [flat[start : start + width] for start in range(0, len(flat), width)]
 
 
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**31
+
+
 def _flatten(data: list[Any]) -> list[Any]:
-    # Level by level, not recursively: the depth is the sender's choice.
-    while any(isinstance(item, list) for item in data):
+    # Level by level under a limit: the depth is the sender's choice.
+    for _ in range(MOST_AXES):
+        if not any(isinstance(item, list) for item in data):
+            return data
         data = [inner for item in data for inner in (item if isinstance(item, list) else [item])]
-    return data
+    raise PayloadError(f"data: must be nested at most {MOST_AXES} deep", reason="malformed")
 
 
 def _only(row: list[Any]) -> Any:

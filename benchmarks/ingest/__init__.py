@@ -1,0 +1,1 @@
+"""The receiver alone: requests a second and latency, idle and beside a computation."""

@@ -1,0 +1,83 @@
+"""Attribution joined with replay: samples to Integrated Gradients of their predicted target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monitor.analysis.agreement import overlap_at, spearman
+from monitor.analysis.attribution import Integrated, integrate
+from monitor.analysis.prediction import target_score, targets_of
+from monitor.analysis.settings import AttributionSettings
+from monitor.analysis.words import word_sums
+from monitor.records import Array, Attribution, Prediction
+from monitor.replay.batches import Batch
+from monitor.replay.replayed_model import ReplayModel
+from monitor.replay.tokens import Encoded
+
+OVERLAP = 5
+
+
+def integrate_batch(
+    model: ReplayModel, batch: Batch, answers: Tensor, settings: AttributionSettings
+) -> Integrated:
+    """Integrated Gradients of a batch whose ``answers`` are known: they fix each row's target.
+
+    The baseline has the padding token's embedding at content positions and the input's own at
+    special tokens and padding, so those get exactly 0. A model without padding token gets the mean
+    of its embedding table there: a neutral point among the embeddings that it knows.
+    """
+    targets = targets_of(answers, model.answer)
+    embeddings = model.embed(batch.ids).detach()
+    keep = (batch.special | ~batch.real).unsqueeze(-1)
+    baselines = torch.where(keep, embeddings, model.neutral_embedding())
+
+    def score(given: Tensor, rows: Tensor) -> Tensor:
+        return target_score(model.answer_embeddings(given, batch.take(rows)), targets[rows])
+
+    return integrate(
+        score,
+        embeddings,
+        baselines,
+        tolerance=settings.tolerance,
+        maximum_steps=settings.maximum_steps,
+        rows_at_once=max(1, model.token_budget // batch.ids.shape[1]),
+    )
+
+
+def describe(
+    id_: str,
+    row: Encoded,
+    prediction: Prediction,
+    rollout: Array,
+    integrated: Integrated,
+    place: int,
+) -> Attribution:
+    """Row ``place`` of a batch as a record; agreement is taken over the content tokens."""
+    values = integrated.values[place, : len(row.ids)].to(device="cpu", dtype=torch.float32).numpy()
+    content = np.setdiff1d(np.arange(len(row.ids)), row.special)
+    magnitude, mixed = np.abs(values[content]), rollout[content]
+    spans = [(word.text, word.tokens) for word in row.words]
+    return Attribution(
+        id=id_,
+        tokens=row.tokens,
+        values=values,
+        rollout=rollout,
+        words=tuple(text for text, _ in spans),
+        word_values=word_sums(spans, values),
+        prediction=prediction,
+        delta=float(integrated.delta[place]),
+        relative_delta=float(integrated.relative_delta[place]),
+        steps=int(integrated.steps[place]),
+        converged=bool(integrated.converged[place]),
+        spearman=spearman(magnitude, mixed),
+        overlap_at_5=overlap_at(OVERLAP, magnitude, mixed),
+    )
+
+
+def converged_share(attributions: Sequence[Attribution]) -> float:
+    """Which part of the attributions converged; 1 for none."""
+    return sum(a.converged for a in attributions) / len(attributions) if attributions else 1.0

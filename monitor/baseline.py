@@ -1,0 +1,245 @@
+"""The baseline file: one npz (a zip of plain arrays) whose first entry is JSON; no pickle.
+
+``header`` (JSON, as bytes): schema, statistic version, version, created, source, statistics,
+identity, words, requests, word key fingerprint, probe identity. ``features/...`` and ``probe/...``:
+arrays. Written atomically, mode 0600.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import BaselineError
+from monitor.records import Baseline, Features, ModelIdentity, ProbeReading, WordCount
+
+SCHEMA = 1
+STATISTICS_VERSION = 1
+"""Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
+SMALLEST = 100
+ADVISED = 2000
+SUFFIX = ".headwatch"
+_CLEAR = "clear"
+
+
+def build_baseline(
+    features: Features,
+    *,
+    identity: ModelIdentity,
+    statistics: Sequence[str],
+    probe: ProbeReading | None,
+    source: Literal["log", "live"],
+    created: float,
+    word_keys: Callable[[str, int], str] | None = None,
+    word_key_fingerprint: str = _CLEAR,
+) -> Baseline:
+    """Freeze ``features``; ``word_keys(word, requests)`` names each word (None: all in clear).
+
+    Raises BaselineError if there are too few samples to tell anything from them.
+    """
+    if len(features) < SMALLEST:
+        raise BaselineError(
+            f"baseline samples = {len(features)}: must be at least {SMALLEST}, and {ADVISED} are advised; "
+            "give more inputs"
+        )
+    present = Counter(word for words in features.words for word in set(words))
+    top = Counter(word for words in features.top_words for word in set(words))
+    counts: dict[str, WordCount] = {}
+    for word in sorted({*present, *top}):
+        name = word if word_keys is None else word_keys(word, max(present[word], top[word]))
+        counts[name] = WordCount(present=present[word], top=top[word])
+    nothing = ((),) * len(features)
+    ids = tuple(str(index) for index in range(len(features)))
+    bare = replace(features, ids=ids, words=nothing, top_words=nothing)
+    return Baseline(
+        version=_version(bare, identity, created),
+        created=created,
+        source=source,
+        statistics=tuple(statistics),
+        identity=identity,
+        features=bare,
+        words=counts,
+        requests=len(features),
+        attributed_requests=sum(1 for words in features.top_words if words),
+        word_key_fingerprint=word_key_fingerprint,
+        probe=probe,
+    )
+
+
+def baseline_bytes(baseline: Baseline) -> bytes:
+    """The file's content."""
+    header = {
+        "schema": SCHEMA,
+        "statistics_version": STATISTICS_VERSION,
+        "version": baseline.version,
+        "created": baseline.created,
+        "source": baseline.source,
+        "statistics": list(baseline.statistics),
+        "identity": _identity_json(baseline.identity),
+        "words": {word: [count.present, count.top] for word, count in baseline.words.items()},
+        "requests": baseline.requests,
+        "attributed_requests": baseline.attributed_requests,
+        "word_key_fingerprint": baseline.word_key_fingerprint,
+        "probe": None
+        if baseline.probe is None
+        else {
+            "identity": _identity_json(baseline.probe.identity),
+            "inputs_hash": baseline.probe.inputs_hash,
+        },
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+        **{f"features/{name}": array for name, array in baseline.features.to_arrays().items()},
+    }
+    if baseline.probe is not None:
+        arrays["probe/profile"] = baseline.probe.profile
+        arrays["probe/prediction"] = baseline.probe.prediction
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def save_baseline(baseline: Baseline, path: Path) -> None:
+    """Write the file atomically, readable by its owner only."""
+    content = baseline_bytes(baseline)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_baseline(source: Path | bytes) -> Baseline:
+    """Read a baseline from a file or its bytes; raises BaselineError with the remedy."""
+    name = "bytes" if isinstance(source, bytes) else str(source)
+    header, arrays = _read(source, name)
+    for key, wanted in (("schema", SCHEMA), ("statistics_version", STATISTICS_VERSION)):
+        if header.get(key) != wanted:
+            raise BaselineError(
+                f"baseline {name}: {key} = {header.get(key)!r}, this version of headwatch reads {wanted}; "
+                "build the baseline again with `headwatch baseline build`"
+            )
+    try:
+        return _baseline(header, arrays)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BaselineError(
+            f"baseline {name}: damaged ({error!s}); restore the file or build it again"
+        ) from None
+
+
+def check_fits(baseline: Baseline, identity: ModelIdentity, statistics: Sequence[str]) -> None:
+    """Raise BaselineError unless the baseline describes this model's heads and statistics.
+
+    Other weights of the same model fit: that they differ is what the drift stage is to find out.
+    """
+    own = baseline.identity
+    if own.name != identity.name and own.weights_hash != identity.weights_hash:
+        raise BaselineError(
+            f"baseline {baseline.version}: made for model {own.name!r}, this is {identity.name!r} with other "
+            "weights; build a baseline for this model with `headwatch baseline build`"
+        )
+    for key in ("architecture", "task", "layers", "heads", "labels"):
+        before, now = getattr(own, key), getattr(identity, key)
+        if before != now:
+            raise BaselineError(
+                f"baseline {baseline.version}: made for {key} = {before!r}, this model has {now!r}; "
+                "build a baseline for this model with `headwatch baseline build`"
+            )
+    if tuple(statistics) != baseline.statistics:
+        raise BaselineError(
+            f"baseline {baseline.version}: made with statistics {', '.join(baseline.statistics)}, this model "
+            f"gives {', '.join(statistics)}; build it again with `headwatch baseline build`"
+        )
+
+
+def _read(source: Path | bytes, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise BaselineError(
+            f"baseline {name}: cannot be read ({error.strerror}); check the path, or build one with "
+            "`headwatch baseline build`"
+        ) from None
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        damaged = content[:2] == b"PK"
+        raise BaselineError(
+            f"baseline {name}: the file is cut short; restore it or build it again"
+            if damaged
+            else f"baseline {name}: is not a baseline file; give one made by `headwatch baseline build`"
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error) as error:
+        raise BaselineError(
+            f"baseline {name}: damaged ({error!s}); restore the file or build it again"
+        ) from None
+    try:
+        header = json.loads(arrays["header"].tobytes())
+        if not isinstance(header, dict) or "schema" not in header:
+            raise ValueError
+    except (KeyError, ValueError):
+        raise BaselineError(
+            f"baseline {name}: is not a baseline file; give one made by `headwatch baseline build`"
+        ) from None
+    return header, arrays
+
+
+def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Baseline:
+    prefix = "features/"
+    own = {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}
+    probe = header["probe"]
+    return Baseline(
+        version=header["version"],
+        created=header["created"],
+        source=header["source"],
+        statistics=tuple(header["statistics"]),
+        identity=_identity(header["identity"]),
+        features=Features.from_arrays(own),
+        words={word: WordCount(present=count[0], top=count[1]) for word, count in header["words"].items()},
+        requests=header["requests"],
+        attributed_requests=header["attributed_requests"],
+        word_key_fingerprint=header["word_key_fingerprint"],
+        probe=None
+        if probe is None
+        else ProbeReading(
+            identity=_identity(probe["identity"]),
+            inputs_hash=probe["inputs_hash"],
+            profile=arrays["probe/profile"],
+            prediction=arrays["probe/prediction"],
+        ),
+    )
+
+
+def _identity_json(identity: ModelIdentity) -> dict[str, Any]:
+    return {**asdict(replace(identity, libraries={})), "libraries": dict(identity.libraries)}
+
+
+def _identity(values: Mapping[str, Any]) -> ModelIdentity:
+    return ModelIdentity(**{**values, "labels": tuple(values["labels"])})
+
+
+def _version(features: Features, identity: ModelIdentity, created: float) -> str:
+    """Twelve hex digits that tell this baseline from every other."""
+    digest = hashlib.sha256(features.profile.tobytes())
+    digest.update(f"{identity.weights_hash} {identity.revision} {created!r}".encode())
+    return digest.hexdigest()[:12]

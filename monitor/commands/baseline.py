@@ -1,0 +1,296 @@
+"""``headwatch baseline``: build the frozen reference, list and show what there is, promote one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from monitor.records import Baseline
+
+app = typer.Typer(
+    name="baseline",
+    help="The frozen reference that windows are judged against.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+CURRENT = "current.headwatch"
+NAME_WIDTH = 16
+_Registry = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow server, for the registry.", show_default=False)
+]
+
+
+@app.command()
+def build(
+    *,
+    model: Annotated[str, typer.Option(help="Model directory or hub id.", show_default=False)],
+    input_file: Annotated[
+        Path, typer.Option("--input", help="JSONL log of normal traffic.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option(help="The baseline file to write.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; default: its folder's.", show_default=False)
+    ] = None,
+    probe_file: Annotated[
+        Path | None,
+        typer.Option(help="Probe inputs, one a line; default: the shipped set.", show_default=False),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The key that hashes rare words, the sidecar's own; default: headwatch.key beside the output.",
+            show_default=False,
+        ),
+    ] = None,
+    gradient: Annotated[
+        bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
+    ] = True,
+    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Torch threads.", min=1)] = 1,
+    publish: Annotated[bool, typer.Option("--publish", help="Also register it in MLflow.")] = False,
+    tracking_uri: _Registry = None,
+) -> None:
+    """Profile a log of normal traffic and freeze it as a baseline."""
+    if publish and tracking_uri is None:
+        raise ConfigError("--publish: needs --tracking-uri; give the MLflow server's address")
+
+    from monitor.baseline import ADVISED, baseline_bytes, save_baseline
+    from monitor.commands.progress import progress
+    from monitor.commands.samples import load_analyser, read_input
+    from monitor.config import PrivacySettings
+    from monitor.keys import word_privacy
+    from monitor.learn import baseline_from_samples
+    from monitor.privacy import WordPrivacy
+    from monitor.replay.probe_inputs import load_probe_texts
+
+    samples = read_input(input_file)
+    texts = load_probe_texts(probe_file)
+    analyser = load_analyser(
+        model, task=task, max_tokens=max_tokens, threads=threads, gradient=gradient, name=name
+    )
+    if key_file is None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        privacy = word_privacy(PrivacySettings(), folder=output.parent)
+    else:
+        privacy = WordPrivacy(key=_key(key_file))
+    with progress("profiling", len(samples)) as done:
+        baseline, refused = baseline_from_samples(
+            samples,
+            analyser=analyser,
+            probe_texts=texts,
+            created=time.time(),
+            privacy=privacy,
+            on_progress=done,
+        )
+    save_baseline(baseline, output)
+    print(f"{output}: baseline {baseline.version} of {len(baseline.features)} samples")
+    if refused:
+        print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
+    if len(baseline.features) < ADVISED:
+        print(f"below {ADVISED} samples only larger shifts are found")
+    if publish and tracking_uri is not None:
+        _publish(baseline, baseline_bytes(baseline), tracking_uri)
+
+
+@app.command("list")
+def list_baselines(
+    folder: Annotated[Path, typer.Argument(help="Folder of baseline files.")] = Path(),
+    *,
+    registry: Annotated[
+        str | None, typer.Option(help="List this model's baselines in MLflow instead.", show_default=False)
+    ] = None,
+    tracking_uri: _Registry = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """List the baselines of a folder, or of MLflow's registry."""
+    rows = _registered(registry, tracking_uri) if registry is not None else _files(folder)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print(f"no baseline in {folder if registry is None else registry}")
+    for row in rows:
+        print("  ".join(str(value) for value in row.values()))
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A baseline file.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Say what a baseline holds: model, samples, statistics, words, and the usual values."""
+    from monitor.baseline import load_baseline
+
+    described = describe(load_baseline(file))
+    if as_json:
+        print(json.dumps(described, indent=2))
+        return
+    statistics = described.pop("usual_values")
+    for key, value in described.items():
+        print(f"{key.replace('_', ' '):{NAME_WIDTH}}  {value}")
+    print(f"\n{'statistic':{NAME_WIDTH}}  {'mean':>8}  {'sd':>8}   over heads and samples")
+    for row in statistics:
+        print(f"{row['statistic']:{NAME_WIDTH}}  {row['mean']:8.3f}  {row['sd']:8.3f}")
+
+
+@app.command()
+def promote(
+    file: Annotated[Path, typer.Argument(help="The baseline file to make current.")],
+    folder: Annotated[Path, typer.Argument(help="The baseline folder; default: the file's own.")] = Path(),
+) -> None:
+    """Make a baseline the current one of its folder; the one before stays beside it.
+
+    The sidecar's `baseline.file` points to `current.headwatch` in that folder; evidence starts anew
+    with the new baseline.
+    """
+    from monitor.baseline import load_baseline
+
+    target = file.parent if folder == Path() else folder
+    version = load_baseline(file).version
+    target.mkdir(parents=True, exist_ok=True)
+    kept = target / f"{version}.headwatch"
+    current = target / CURRENT
+    if current.exists() and not current.is_symlink():
+        # a plain file that was current: it keeps its content under its own version
+        before = target / f"{load_baseline(current).version}.headwatch"
+        if not before.exists():
+            shutil.copy2(current, before)
+    if not kept.exists():
+        _copy(file, kept)
+    link = target / f".{CURRENT}.{os.getpid()}"
+    link.symlink_to(kept.name)
+    link.replace(current)
+    print(f"{current} is now baseline {version}")
+
+
+def describe(baseline: Baseline) -> dict[str, Any]:
+    """A baseline in plain values, for people and for scripts."""
+    features, identity = baseline.features, baseline.identity
+    profile = features.profile
+    times = features.times
+    known = bool(len(times)) and float(times.min()) > 0
+    return {
+        "version": baseline.version,
+        "model": identity.name,
+        "revision": identity.revision,
+        "architecture": f"{identity.architecture}, {identity.layers} layers x {identity.heads} heads",
+        "task": identity.task,
+        "weights_sha256": identity.weights_hash,
+        "created": _utc(baseline.created),
+        "source": baseline.source,
+        "samples": len(features),
+        "from": _utc(float(times.min())) if known else "unknown",
+        "to": _utc(float(times.max())) if known else "unknown",
+        "statistics": ", ".join(baseline.statistics),
+        "words": len(baseline.words),
+        "words_in_clear": sum(not word.startswith("#") for word in baseline.words),
+        "attributed": baseline.attributed_requests,
+        "probe": "none" if baseline.probe is None else f"{len(baseline.probe.profile)} inputs",
+        "usual_values": [
+            {
+                "statistic": name,
+                "mean": round(float(profile[..., index].mean()), 6),
+                "sd": round(float(profile[..., index].std(axis=0).mean()), 6),
+            }
+            for index, name in enumerate(baseline.statistics)
+        ],
+    }
+
+
+def _utc(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _key(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"--key-file = {path}: cannot be read ({error.strerror})") from None
+    if not key.strip():
+        raise ConfigError(f"--key-file = {path}: is empty; put a secret of 32 bytes there")
+    return key
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    from monitor.baseline import load_baseline
+    from monitor.errors import BaselineError
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give the one that holds the baseline files")
+    current = (folder / CURRENT).resolve()
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.headwatch")):
+        if path.name == CURRENT and path.is_symlink():
+            continue
+        try:
+            baseline = load_baseline(path)
+        except BaselineError as error:
+            rows.append({"file": path.name, "problem": str(error)})
+            continue
+        rows.append(
+            {
+                "file": path.name,
+                "version": baseline.version,
+                "model": baseline.identity.name,
+                "revision": baseline.identity.revision,
+                "samples": len(baseline.features),
+                "created": _utc(baseline.created),
+                "alias": "current" if path.resolve() == current else "",
+            }
+        )
+    return rows
+
+
+def _registered(name: str, tracking_uri: str | None) -> list[dict[str, Any]]:
+    if tracking_uri is None:
+        raise ConfigError("--registry: needs --tracking-uri; give the MLflow server's address")
+    from exporters import mlflow_registry
+
+    return [
+        {
+            "version": item.version,
+            "created": _utc(item.created),
+            "alias": ", ".join(item.aliases),
+            **{key: value for key, value in item.tags.items() if key.startswith("headwatch.")},
+        }
+        for item in mlflow_registry.list_baselines(tracking_uri=tracking_uri, name=name)
+    ]
+
+
+def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> None:
+    from exporters.mlflow_registry import publish_baseline
+
+    version = publish_baseline(
+        content,
+        tracking_uri=tracking_uri,
+        name=baseline.identity.name,
+        version_tags={
+            "headwatch.baseline": baseline.version,
+            "headwatch.revision": baseline.identity.revision,
+            "headwatch.samples": str(len(baseline.features)),
+        },
+    )
+    print(f"registered as version {version} of {baseline.identity.name}.headwatch-baseline, alias current")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy so that ``target`` is whole or absent, mode 0600."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, temporary)
+    temporary.chmod(0o600)
+    temporary.replace(target)

@@ -1,0 +1,172 @@
+"""``headwatch check``: does this configuration work here, what will be watched, what does it cost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.config import Config, load_config
+from monitor.drift.settings import mean_windows_between_false_alarms
+from monitor.errors import HeadwatchError, InputError
+from monitor.settings import format_duration
+
+if TYPE_CHECKING:
+    from monitor.rehearsal import Rehearsal
+
+NAME_WIDTH = 18
+
+
+def check(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file.", show_default=False)],
+    *,
+    sample_file: Annotated[
+        Path | None,
+        typer.Option("--input", help="JSONL file with texts like yours, for true costs.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Validate the file, load the model, test the attention tap, take a window through every stage.
+
+    Prints what will be watched and what it costs. Nothing is kept, no port is opened, no sink is
+    written to. Exit code 0: `headwatch run` with the same file will work.
+    """
+    stages: list[dict[str, str]] = []
+
+    def say(stage: str, what: str) -> None:
+        stages.append({"stage": stage, "result": what})
+        if not as_json:
+            print(f"  ok  {stage:{NAME_WIDTH}}{what}" if stage != "not available" else f"  --  {what}")
+
+    try:
+        report = _checked(config, sample_file, say)
+    except HeadwatchError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "error": str(error), "stages": stages}, indent=2))
+        raise
+    if as_json:
+        print(json.dumps({"ok": True, "stages": stages, **report}, indent=2))
+    else:
+        _print_report(report)
+
+
+def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
+    config = load_config(file, os.environ)
+    say("configuration", str(file))
+    from monitor.rehearsal import rehearse
+    from monitor.replay.probe_inputs import load_probe_texts
+
+    texts = _texts(sample_file) if sample_file else list(load_probe_texts(config.probe.file))
+    return describe(config, rehearse(config, texts=texts, say=say))
+
+
+def _texts(file: Path) -> list[str]:
+    from monitor.ingest.jsonl import read_samples
+
+    samples, _ = read_samples(file)
+    texts = [sample.text for sample in samples if sample.text]
+    if not texts:
+        raise InputError(f'{file}: holds no text; write lines as {{"text": "..."}}')
+    return texts
+
+
+def describe(config: Config, found: Rehearsal) -> dict[str, Any]:
+    """What is watched and what it costs, as plain values."""
+    model, costs = found.model, found.costs
+    windows = mean_windows_between_false_alarms(config.drift, config.window.duration)
+    return {
+        "watched": {
+            "model": model.identity.name,
+            "architecture": model.identity.architecture,
+            "task": model.identity.task,
+            "weights_hash": model.identity.weights_hash,
+            "tier": model.tier,
+            "layers": model.layers_seen,
+            "heads": model.identity.heads,
+            "statistics": list(model.statistics),
+            "not_available": list(model.refusals),
+            "channels": list(found.channels),
+            "maximum_tokens": model.max_tokens,
+            "window_seconds": config.window.duration,
+            "window_samples": config.window.samples,
+            "minimum_samples": config.window.minimum_samples,
+            "window_requests": config.window.requests,
+            "false_alarms": config.drift.false_alarms,
+            "mean_windows_between_false_alarms": windows,
+            "mean_days_between_false_alarms": windows * config.window.duration / 86400,
+            "baseline": found.baseline or None,
+            "baseline_samples": found.baseline_samples,
+            "baseline_from": config.baseline.source,
+            "learning_seconds": 0 if found.baseline else config.baseline.duration,
+        },
+        "costs": {
+            "weights_bytes": costs.weights_bytes,
+            "peak_memory_bytes": costs.peak_bytes,
+            "load_seconds": costs.load_seconds,
+            "measured_tokens": costs.tokens,
+            "cpu_seconds_per_sample": costs.sample_seconds,
+            "cpu_seconds_per_attribution": costs.attribution_seconds,
+            "cpu_seconds_per_probe": costs.probe_seconds,
+            "cpu_seconds_per_window": costs.window_seconds(config),
+            "core_share": costs.core_share(config),
+        },
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    watched, costs = report["watched"], report["costs"]
+    _print_section("What will be watched", _watched_rows(watched))
+    _print_section("What it costs", _cost_rows(watched, costs))
+    if costs["core_share"] > 1:
+        print(
+            "\nThis is more than one core: lower window.samples or analysis.attribution.samples,"
+            " or raise window.duration."
+        )
+
+
+def _watched_rows(watched: dict[str, Any]) -> dict[str, str]:
+    duration = format_duration(watched["window_seconds"])
+    requests = watched["window_requests"]
+    early = f" or after {requests} requests" if requests else ""
+    days = watched["mean_days_between_false_alarms"]
+    learning = format_duration(watched["learning_seconds"])
+    return {
+        "heads": f"{watched['layers']} layers x {watched['heads']} = {watched['layers'] * watched['heads']}",
+        "statistics": ", ".join(watched["statistics"]),
+        "channels": ", ".join(watched["channels"]),
+        "window": (
+            f"every {duration}{early}: {watched['window_samples']} samples,"
+            f" at least {watched['minimum_samples']}"
+        ),
+        "false alarms": (
+            f"{watched['false_alarms']}: one in {watched['mean_windows_between_false_alarms']:.0f} windows"
+            + ("" if requests else f", {days:.3g} days")
+        ),
+        "baseline": (
+            f"{watched['baseline']}, {watched['baseline_samples']} samples"
+            if watched["baseline"]
+            else f"none yet: learnt from live traffic over {learning}; nothing alarms until then"
+        ),
+        "longest input": f"{watched['maximum_tokens']} tokens; what is longer is cut and counted",
+    }
+
+
+def _cost_rows(watched: dict[str, Any], costs: dict[str, Any]) -> dict[str, str]:
+    return {
+        "weights": f"{costs['weights_bytes'] / 2**20:.0f} MiB for the second copy",
+        "memory": f"{costs['peak_memory_bytes'] / 2**20:.0f} MiB at the peak of this check",
+        "CPU a window": (
+            f"{costs['cpu_seconds_per_window']:.1f} s for {watched['window_samples']} samples"
+            f" of {costs['measured_tokens']:.0f} tokens on average"
+        ),
+        "share of a core": f"{costs['core_share']:.1%}, attributions and probe included",
+    }
+
+
+def _print_section(title: str, rows: dict[str, str]) -> None:
+    print(f"\n{title}")
+    for name, text in rows.items():
+        print(f"  {name:{NAME_WIDTH}}{text}")

@@ -1,0 +1,45 @@
+"""Severity is about harm, not surprise.
+
+page: an undeclared model or serving change, or drift (of data or environment) with the predictions
+moved by at least ``minimum_effect`` sd; ticket: an environment change, or heads or words drift
+while predictions hold; note: the rest, drift of heads that hardly matter, and anything declared.
+Heads count by their importance (Michel et al. 2019): sum of importance x |effect| over the heads
+named must reach .01 sd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from monitor.records import Cause, ChannelName, HeadEvidence, Severity
+
+SMALLEST_HEAD_HARM = 0.01
+
+
+def severity(
+    *,
+    causes: Sequence[Cause],
+    alarms: Collection[ChannelName],
+    heads: Sequence[HeadEvidence],
+    prediction_effect: float,
+    minimum_effect: float,
+    declared: bool,
+) -> Severity | None:
+    """The severity of the standing ``alarms``; None without any."""
+    if not alarms:
+        return None
+    if declared:
+        return "note"
+    if "model" in causes or "serving" in causes or prediction_effect >= minimum_effect:
+        return "page"
+    if "environment" in causes or "tokens" in alarms:
+        return "ticket"
+    if "heads" in alarms and head_harm(heads) >= SMALLEST_HEAD_HARM:
+        return "ticket"
+    return "note"
+
+
+def head_harm(heads: Sequence[HeadEvidence]) -> float:
+    """Sum of importance x |effect| (at most 3 sd each) over the named heads, or the top one."""
+    chosen = [item for item in heads if item.named] or list(heads[:1])
+    return sum(item.importance * min(abs(item.effect), 3.0) for item in chosen)

@@ -1,0 +1,109 @@
+"""All that a detector remembers between windows, as plain arrays: it resumes to the last bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.drift.arrays import Arrays, nest, part
+from monitor.drift.decision import Latch
+from monitor.drift.fidelity import FidelityState
+from monitor.drift.measures import MeasureState
+from monitor.drift.tokens import WordState
+from monitor.errors import StateError
+from monitor.records import ChannelName
+
+SCHEMA = 1
+TIMES_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeState:
+    """What the probe last said: moved or not, since which window, and under the same weights or not."""
+
+    known: bool = False
+    moved: bool = False
+    since: int = -1
+    same_weights: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorState:
+    """Evidence per channel, standing alarms, the probe, and the start times of the last windows.
+
+    ``baseline`` and ``mean_windows`` say for what the state was made; another detector refuses it.
+    """
+
+    baseline: str
+    mean_windows: float
+    measures: Mapping[ChannelName, MeasureState]
+    words: WordState
+    fidelity: FidelityState
+    latches: Mapping[ChannelName, Latch]
+    probe: ProbeState
+    episode: str | None
+    times: tuple[tuple[int, float], ...]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Named arrays for an npz file without pickle."""
+        header = {
+            "schema": SCHEMA,
+            "baseline": self.baseline,
+            "mean_windows": self.mean_windows,
+            "latches": {name: latch.to_json() for name, latch in self.latches.items()},
+            "probe": {
+                "known": self.probe.known,
+                "moved": self.probe.moved,
+                "since": self.probe.since,
+                "same_weights": self.probe.same_weights,
+            },
+            "episode": self.episode,
+            "times": self.times,
+            "measures": list(self.measures),
+        }
+        parts: dict[str, Arrays] = {
+            f"measures/{name}": item.to_arrays() for name, item in self.measures.items()
+        }
+        parts["words"] = self.words.to_arrays()
+        parts["fidelity"] = self.fidelity.to_arrays()
+        return {**nest(parts), "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> DetectorState:
+        """The inverse of ``to_arrays``; raises StateError for another schema or damage."""
+        try:
+            header = json.loads(arrays["header"].tobytes())
+            schema = header["schema"]
+        except (KeyError, ValueError, TypeError):
+            raise StateError("detector state: is damaged; remove it, evidence then starts anew") from None
+        if schema != SCHEMA:
+            raise StateError(
+                f"detector state: schema = {schema!r}, this version of headwatch reads {SCHEMA}; "
+                "remove it, evidence then starts anew"
+            )
+        try:
+            return cls(
+                baseline=header["baseline"],
+                mean_windows=header["mean_windows"],
+                measures={
+                    name: MeasureState.from_arrays(part(arrays, f"measures/{name}"))
+                    for name in header["measures"]
+                },
+                words=WordState.from_arrays(part(arrays, "words")),
+                fidelity=FidelityState.from_arrays(part(arrays, "fidelity")),
+                latches={name: Latch.from_json(latch) for name, latch in header["latches"].items()},
+                probe=ProbeState(**header["probe"]),
+                episode=header["episode"],
+                times=tuple((int(window), float(start)) for window, start in header["times"]),
+            )
+        except (KeyError, ValueError, TypeError):
+            raise StateError("detector state: is damaged; remove it, evidence then starts anew") from None
+
+    def start_of(self, window: int) -> float | None:
+        """Start time of a window, or of the earliest one remembered after it."""
+        return next((start for index, start in self.times if index >= window), None)

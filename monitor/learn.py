@@ -1,0 +1,67 @@
+"""Samples to baseline: what ``baseline build``, ``backtest`` and the live sidecar share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from monitor.analyse import Analyser, stack
+from monitor.baseline import SMALLEST, build_baseline
+from monitor.errors import BaselineError
+from monitor.privacy import CLEAR, WordPrivacy
+from monitor.records import Baseline, Features, Sample
+
+
+def baseline_from_features(
+    features: Features,
+    *,
+    analyser: Analyser,
+    probe_texts: Sequence[str],
+    source: Literal["log", "live"],
+    created: float,
+    privacy: WordPrivacy | None = None,
+) -> Baseline:
+    """Freeze features with the probe's reading of the same model.
+
+    ``privacy`` None keeps every word in clear: only for the user's own files on this machine.
+    """
+    return build_baseline(
+        features,
+        identity=analyser.model.identity,
+        statistics=analyser.statistics,
+        probe=analyser.probe(probe_texts) if probe_texts else None,
+        source=source,
+        created=created,
+        word_keys=None if privacy is None else privacy.name,
+        word_key_fingerprint=CLEAR if privacy is None else privacy.fingerprint,
+    )
+
+
+def baseline_from_samples(
+    samples: Sequence[Sample],
+    *,
+    analyser: Analyser,
+    probe_texts: Sequence[str],
+    created: float,
+    privacy: WordPrivacy | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[Baseline, tuple[tuple[str, str], ...]]:
+    """Profile a log and freeze it; also gives (id, reason) of the samples that the model refused.
+
+    Raises BaselineError if too few samples are left.
+    """
+    analysed = analyser.profile(samples, on_progress=on_progress)
+    if not analysed.analyses:
+        why = f" (the first refused: {analysed.refused[0][1]})" if analysed.refused else ""
+        raise BaselineError(
+            f"baseline samples = 0{why}: must be at least {SMALLEST}; give a file with usable inputs"
+        )
+    baseline = baseline_from_features(
+        stack(analysed.analyses),
+        analyser=analyser,
+        probe_texts=probe_texts,
+        source="log",
+        created=created,
+        privacy=privacy,
+    )
+    return baseline, analysed.refused

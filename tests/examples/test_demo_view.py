@@ -1,0 +1,110 @@
+"""What the screen says, at the sizes at which terminals come."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from examples.demo.summary import Finding
+from examples.demo.view import CHANNELS, PlainView, bar, share
+
+LINKS = {
+    "metrics": "http://127.0.0.1:40001/metrics",
+    "Prometheus": "http://127.0.0.1:40002/alerts",
+    "Alertmanager": "http://127.0.0.1:40003",
+    "MLflow": "http://127.0.0.1:40004/#/experiments/1/runs/" + "a" * 32,
+}
+
+
+def verdict(index: int, *, alarm: bool = False, state: str = "quiet") -> dict:
+    channel = {"evidence": 12.0 if alarm else 2.0, "limit": 9.0, "alarm": alarm}
+    channels = {} if state == "learning" else dict.fromkeys(CHANNELS, channel)
+    return {
+        "index": index,
+        "state": "alarm" if alarm else state,
+        "alarm": alarm,
+        "raised": alarm,
+        "cleared": False,
+        "evidence": channel["evidence"],
+        "limit": channel["limit"],
+        "channels": channels,
+    }
+
+
+def played(console: Console) -> PlainView:
+    view = PlainView(console, title="seed 1 · quiet → fault", receiving=True)
+    view.links(LINKS)
+    for index in range(6):
+        view.judged("baseline", verdict(index, state="learning"))
+    for index in range(6, 30):
+        view.judged("recovery", verdict(index))
+    for act in ("domain", "trigger", "fault"):
+        view.judged(act, verdict(30, alarm=True))
+        finding = Finding(
+            act=act,
+            windows=1,
+            windows_until_alarm=1,
+            cause="data",
+            causes=("data",),
+            severity="ticket",
+            channels=("heads", "tokens"),
+            heads=("L5H11",) * 5,
+            tokens=("tungsten",) * 5,
+            arrived_after=2.0,
+            summary="L5H11 looks elsewhere",
+        )
+        view.alarm(act, finding)
+        view.cleared(act, 2)
+    view.phase("recovery", "nothing is shifted any more; waiting for the alarm to clear")
+    view.sent(150, 200)
+    return view
+
+
+@pytest.mark.parametrize("width, height", [(80, 24), (120, 40)])
+def test_the_screen_fits_and_keeps_the_last_windows_links_and_alerts(width: int, height: int) -> None:
+    screen = Console(width=width, height=height, file=io.StringIO(), record=True)
+    played(Console(file=io.StringIO())).draw_on(screen)
+    lines = screen.export_text().splitlines()
+    assert len(lines) <= height
+    assert max(len(line.rstrip()) for line in lines) <= width
+    text = "\n".join(lines)
+    assert all(url in text for url in LINKS.values())
+    assert "[150/200]" in text
+    assert text.count("cleared in 2") == 3
+    assert "L5H11, L5H11" in text
+    assert "tungsten" in text
+    assert " 30 fault" in text
+    assert "baseline" not in text
+
+
+def test_plain_lines_tell_every_window_alarm_and_link() -> None:
+    written = io.StringIO()
+    played(Console(file=written, width=80))
+    lines = [line.partition("  ")[2] for line in written.getvalue().splitlines()]
+    assert "window 6 [recovery] quiet: evidence 22% of its limit (" in "\n".join(lines)
+    assert " ticket  fault · cause data · in window 1 · arrived through Alertmanager after 2 s" in lines
+    assert "the alarm of 'fault' cleared after 2 quiet windows" in lines
+    assert f"MLflow: {LINKS['MLflow']}" in lines
+
+
+@pytest.mark.parametrize(
+    "evidence, limit, part",
+    [
+        (4.5, 9.0, 0.5),
+        (20.0, 9.0, 1.0),
+        (-3.0, 9.0, 0.0),
+        (math.nan, 9.0, 0.0),
+        (math.inf, 9.0, 1.0),
+        (1.0, 0.0, 0.0),
+    ],
+)
+def test_evidence_is_shown_as_a_part_of_its_limit(evidence: float, limit: float, part: float) -> None:
+    assert share(evidence, limit) == part
+
+
+@pytest.mark.parametrize("part, drawn", [(0.0, "····"), (0.5, "██··"), (0.53125, "██▏·"), (1.0, "████")])
+def test_a_bar_is_drawn_in_eighths_of_a_cell(part: float, drawn: str) -> None:
+    assert bar(part, 4, alarm=False).plain == drawn

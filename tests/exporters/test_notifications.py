@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exporters.notifications import Notifier
+from monitor.errors import ExportError
+from monitor.records import OutboxRecord
+from tests.exporters.scenes import alarmed, cleared
+from tests.servers import free_port, http_server
+
+
+def notification(verdict, event):
+    payload = json.dumps({"verdict": verdict.to_json(), "event": event})
+    return OutboxRecord(key=f"n/{verdict.window}/{event}", kind="notification", created=0.0, payload=payload)
+
+
+def as_json_url(url):
+    return url.replace("http://", "json://user:hush@") + "/secret-path"
+
+
+def test_an_alarm_and_its_end_arrive_as_plain_sentences():
+    arrived = []
+    with http_server(post=lambda body: arrived.append(json.loads(body)) or 200) as url:
+        sink = Notifier([as_json_url(url)])
+        sink.deliver(notification(alarmed(), "raised"))
+        sink.deliver(notification(cleared(), "cleared"))
+    assert [(item["title"], item["message"], item["type"]) for item in arrived] == [
+        (
+            "Drift in sentiment (ticket): data",
+            (
+                "Two attention heads of sentiment behave differently; the data changed, not the model.\n"
+                "Since 2026-09-21 15:10 UTC, seen in window 12 (200 samples).\n"
+                "L3H7 entropy: 0.71 → 0.42 (-1.3 sd)\n"
+                "L5H0 first: 0.12 → 0.31 (+0.9 sd)\n"
+                "L1H4 self: 0.21 → 0.22 (+0.1 sd)\n"
+                "Tokens gained: refund\n"
+                "Tokens lost: #0123456789abcdef"
+            ),
+            "warning",
+        ),
+        ("Drift in sentiment is over", "sentiment is back to normal.", "success"),
+    ]
+
+
+def test_one_address_that_fails_is_named_without_its_secrets_and_the_others_hear_once():
+    arrived = []
+    refusing = [500, 500]
+    with (
+        http_server(post=lambda body: arrived.append(body) or 200) as good,
+        http_server(post=lambda _: refusing.pop() if refusing else 200) as bad,
+    ):
+        sink = Notifier([as_json_url(good), as_json_url(bad)])
+        record = notification(alarmed(), "raised")
+        for _ in range(2):
+            with pytest.raises(ExportError) as caught:
+                sink.deliver(record)
+            assert str(caught.value) == (
+                "exporters.notifications: json://127.0.0.1 did not take the message; "
+                "check the URL and that the service is up"
+            )
+        sink.deliver(record)
+    assert len(arrived) == 1
+
+
+def test_an_address_that_nobody_answers_is_an_export_error():
+    with pytest.raises(ExportError, match=r"json://127\.0\.0\.1 did not take the message"):
+        Notifier([f"json://127.0.0.1:{free_port()}"]).deliver(notification(alarmed(), "raised"))
+
+
+def test_an_address_that_apprise_does_not_know_is_refused_at_once_and_not_quoted():
+    with pytest.raises(ExportError) as caught:
+        Notifier(["pigeon://token-123"])
+    assert str(caught.value) == (
+        "exporters.notifications: pigeon://... is no URL that apprise understands; "
+        "see https://github.com/caronc/apprise/wiki"
+    )

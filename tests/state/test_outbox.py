@@ -1,0 +1,54 @@
+"""The outbox: delivered once, bounded, the oldest evidence dropped last."""
+
+from __future__ import annotations
+
+MEBIBYTE = 2**20
+
+
+def test_a_key_is_taken_in_once_even_after_its_delivery(open_store, record):
+    store = open_store()
+    store.add_outbox([record("e1", "episode", 10), record("n1", "notification")])
+    store.add_outbox([record("e1", "episode", 99)])
+    (found,) = store.pending_outbox(["episode"], 10)
+    assert found == record("e1", "episode", 10)
+    store.delivered("e1")
+    store.add_outbox([record("e1", "episode")])
+    assert [item.key for item in store.pending_outbox(["episode", "notification"], 10)] == ["n1"]
+    assert store.outbox_usage() == ({"notification": 1}, 4, 0)
+
+
+def test_records_come_in_the_order_in_which_they_were_added(open_store, record):
+    store = open_store()
+    store.add_outbox([record(f"w{number}") for number in range(5)])
+    assert [item.key for item in store.pending_outbox(["window"], 3)] == ["w0", "w1", "w2"]
+    assert store.pending_outbox([], 3) == []
+
+
+def test_routine_records_go_before_evidence_and_the_oldest_evidence_last(open_store, record):
+    store = open_store(state={"outbox": "1MiB"})
+    size = MEBIBYTE // 4 - 100
+    store.add_outbox([record("e1", "episode", size), record("w1", "window", size)])
+    store.add_outbox([record("a1", "attribution", size), record("e2", "baseline", size)])
+    kinds = ["window", "attribution", "episode", "baseline", "notification"]
+
+    def keys():
+        return [item.key for item in store.pending_outbox(kinds, 10)]
+
+    assert keys() == ["e1", "w1", "a1", "e2"]
+    store.add_outbox([record("n1", "notification", size)])
+    assert keys() == ["e1", "a1", "e2", "n1"], "the oldest routine record went"
+    store.add_outbox([record("w2", "window", size)])
+    assert keys() == ["e1", "e2", "n1", "w2"]
+    store.add_outbox([record("e3", "episode", size)])
+    assert keys() == ["e1", "e2", "n1", "e3"]
+    store.add_outbox([record("e4", "episode", size)])
+    assert keys() == ["e1", "e2", "n1", "e3"], "among evidence the newest goes first"
+    assert store.outbox_usage().dropped == 4
+    assert store.outbox_usage().bytes <= MEBIBYTE
+
+
+def test_a_record_larger_than_the_outbox_drops_only_itself(open_store, record):
+    store = open_store(state={"outbox": "1MiB"})
+    store.add_outbox([record("w1"), record("huge", "episode", 2 * MEBIBYTE)])
+    assert [item.key for item in store.pending_outbox(["window", "episode"], 10)] == ["w1"]
+    assert store.outbox_usage().dropped == 1
