@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 KEY_TAG = "headwatch.key"
 KIND_TAG = "headwatch.kind"
+DAY_TAG = "headwatch.day"
 CLOSED_TAG = "headwatch.closed"
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
@@ -121,7 +122,9 @@ class MlflowRuns:
         self._log_metrics(
             run, verdict_text.window_metrics(verdict), step=verdict["index"], time=verdict["end"]
         )
-        self._log_artifacts(run, record.artifacts, phase)
+        # An episode that widens keeps the evidence with which it began.
+        first = phase == "closed" or verdict["raised"]
+        self._log_artifacts(run, record.artifacts, phase if first else f"widened-{verdict['index']:06d}")
         if phase == "closed" and closed is None:
             # Last, so that a crash before this line makes the next delivery do all of it again.
             client.set_terminated(run, "FINISHED", end_time=_milliseconds(verdict["end"]))
@@ -151,7 +154,6 @@ class MlflowRuns:
                 client.log_param(run, name, value)
         client.set_tag(run, NOTE_TAG, verdict_text.baseline_note(payload, record.created))
         self._log_artifacts(run, record.artifacts, "baseline")
-        client.set_terminated(run)
         data = record.artifacts.get("baseline.headwatch")
         if self._registry and data is not None:
             publish_baseline(
@@ -164,10 +166,15 @@ class MlflowRuns:
             )
 
     def _baseline_run(self, owner: Mapping[str, Any]) -> str:
+        key = f"{_prefix(owner)}/baseline"
+        if key in self._runs:
+            return self._runs[key]
         name = f"Baseline {owner['baseline']} of {owner['model']}"
         if not owner["baseline"]:
             name = f"{owner['model']} before its first baseline"
-        return self._run(f"{_prefix(owner)}/baseline", kind="baseline", name=name, tags=_tags(owner))
+        run = self._run(key, kind="baseline", name=name, tags=_tags(owner))
+        self._connected().set_terminated(run)
+        return run
 
     def _day_run(self, owner: Mapping[str, Any], time: float) -> str:
         day = datetime.fromtimestamp(time, UTC).date().isoformat()
@@ -176,12 +183,18 @@ class MlflowRuns:
             return self._runs[key]
         parent = self._baseline_run(owner)
         note = verdict_text.day_note(owner["model"], day, owner["baseline"])
-        return self._run(
-            key,
-            kind="day",
-            name=f"{owner['model']} on {day}",
-            tags={**_tags(owner), PARENT_TAG: parent, NOTE_TAG: note},
-        )
+        tags = {**_tags(owner), PARENT_TAG: parent, NOTE_TAG: note, DAY_TAG: day}
+        run = self._run(key, kind="day", name=f"{owner['model']} on {day}", tags=tags)
+        self._end_days_before(day, owner["model"])
+        return run
+
+    def _end_days_before(self, day: str, model: str) -> None:
+        """Days that are over read so in the runs table; late records can still be added to them."""
+        client = self._connected()
+        running = f"tags.`{KIND_TAG}` = 'day' AND attributes.status = 'RUNNING'"
+        for run in client.search_runs([self._ensure_experiment()], running):
+            if run.data.tags.get("model") == model and run.data.tags.get(DAY_TAG, day) < day:
+                client.set_terminated(_run_id(run))
 
     def _run(
         self, key: str, *, kind: str, name: str, tags: Mapping[str, str], start: float | None = None

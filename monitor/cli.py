@@ -109,3 +109,7 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
 
 def _say(line: str) -> None:
     print(f"headwatch: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
 from monitor.jobs import JobBook
 from monitor.privacy import WordPrivacy, new_key
-from monitor.records import CHANNELS, Sample
+from monitor.records import CHANNELS, Attribution, Sample
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.replay.replayed_model import ReplayModel
@@ -211,7 +211,7 @@ def _run(cycle: Cycle, config: Config, texts: Sequence[str], say: Say) -> dict[s
     )
     attributed = 0.0
     if config.analysis.attribution.samples and analyser.model.takes_gradient:
-        found = []
+        found: list[Attribution] = []
         attributed = cpu_seconds(lambda: found.extend(analyser.attribute(_samples(texts)[:1])))
         item = found[0]
         word = "converged" if item.converged else "did not converge"

@@ -54,6 +54,7 @@ def word_piece_tokenizer(
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
     if not decoder:
         names |= {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+        options = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"], **options}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, **options)
 
 

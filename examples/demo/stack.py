@@ -39,13 +39,16 @@ baseline:
   duration: 1s  # the samples alone decide when the baseline stands
   samples: {baseline}
   minimum_samples: {baseline}
+analysis:
+  attribution:
+    samples: 2  # Integrated Gradients cost many forward passes each: a few keep the story short
 drift:
   false_alarms: 1 per 8640 windows  # a month of windows of five minutes: the default
 schedule:
   profile: 500ms
   evaluation: 500ms
-  attribution: 8s
-  probe: 8s
+  attribution: 20s
+  probe: 20s
   export: 1s
 state:
   file: {state}

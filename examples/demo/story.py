@@ -220,10 +220,15 @@ class Driver:
             return finding
         began = time.time()
         while time.time() < began + ARRIVES_WITHIN:
-            for alert in self._scene.receiver.received():
-                if alert.firing and alert.received >= since and alert.labels["alertname"] in ALERTS[act]:
-                    seconds = round(max(0.0, alert.received - began), 1)
-                    return replace(finding, arrived_after=seconds, alert=_told(alert))
+            alerts = {
+                alert.labels["alertname"]: alert
+                for alert in self._scene.receiver.received()
+                if alert.firing and alert.received >= since
+            }
+            for name in ALERTS[act]:  # the one that says most comes first
+                if name in alerts:
+                    seconds = round(max(0.0, alerts[name].received - began), 1)
+                    return replace(finding, arrived_after=seconds, alert=_told(alerts[name]))
             self._wait()
         return finding
 
@@ -254,5 +259,5 @@ def _deployed(plan: Plan, scene: Scene) -> Iterator[None]:
 
 def _told(alert: Alert) -> str:
     name, severity = (alert.labels.get(label, "") for label in ("alertname", "severity"))
-    text = " ".join(alert.annotations.get(part, "") for part in ("summary", "description"))
+    text = ". ".join(alert.annotations.get(part, "") for part in ("summary", "description"))
     return f"{name} ({severity}): {text}"

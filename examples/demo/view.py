@@ -17,7 +17,6 @@ from examples.demo.summary import Finding
 
 CHANNELS = ("heads", "rollout", "tokens", "prediction", "input", "fidelity", "model")
 NARROW = {"rollout": "roll", "prediction": "pred", "fidelity": "fidel"}
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 SEVERITY_STYLE = {"page": "bold white on red", "ticket": "bold black on yellow", "note": "black on cyan"}
 ACT_STYLE = {"domain": "magenta", "trigger": "yellow", "fault": "red", "quiet": "green", "recovery": "green"}
 
@@ -45,13 +44,23 @@ def share(evidence: float, limit: float) -> float:
     return min(1.0, max(0.0, evidence / limit))
 
 
-def bar(part: float, width: int, *, alarm: bool) -> Text:
-    """``part`` of ``width`` cells in eighths of a cell; red at the limit, yellow from half of it."""
-    eighths = round(part * width * 8)
-    full, rest = divmod(eighths, 8)
-    drawn = "█" * full + (EIGHTHS[rest] if rest else "")
-    style = "red" if alarm or part >= 1.0 else "yellow" if part >= 0.5 else "green"
-    return Text.assemble((drawn, style), ("·" * (width - len(drawn)), "bright_black"))
+def gauge(evidence: float, limit: float, width: int, *, alarm: bool) -> Text:
+    """The number over a bar that fills ``width`` cells at the limit; red then, yellow from half of it."""
+    part = share(evidence, limit)
+    text = Text(number(evidence).ljust(width)[:width], style="bright_black" if part == 0 else "")
+    colour = "red" if alarm or part >= 1.0 else "yellow" if part >= 0.5 else "green"
+    text.stylize(
+        f"bold white on {colour}" if colour == "red" else f"black on {colour}", 0, round(part * width)
+    )
+    return text
+
+
+def number(value: float) -> str:
+    """Three digits or so: ``-2.3``, ``0.05``, ``457``."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞" if value < 0 else "-"
+    digits = 0 if abs(value) >= 99.5 else 1 if abs(value) >= 0.95 else 2
+    return f"{value:.{digits}f}"
 
 
 class Screen:
@@ -124,7 +133,7 @@ class Screen:
         head = [*self._header(width), Text("")]
         alerts = [line for told in self._told for line in self._alert(told, width)]
         now = self._now(width)
-        room = max(2, height - len(head) - len(now) - len(alerts) - 3)
+        room = max(2, height - len(head) - len(now) - len(alerts) - 4)
         return Group(*head, self._windows(room, width), Text(""), *now, *alerts)
 
     def _header(self, width: int) -> list[Text]:
@@ -145,9 +154,20 @@ class Screen:
             label = name if len(name) <= cells else NARROW[name]
             table.add_column(label, width=cells, no_wrap=True)
         table.add_column("state", no_wrap=True)
+        limits = self._limits()
+        if limits:
+            table.add_row("", "limit", *limits, "", style="bright_black")
         for row in self._rows[-room:]:
             table.add_row(*_cells(row, cells))
         return table
+
+    def _limits(self) -> list[str]:
+        """The limits of the last judged window, one a column; empty while the baseline is learnt."""
+        if not self._rows or not self._rows[-1].verdict["channels"]:
+            return []
+        verdict = self._rows[-1].verdict
+        channels = [verdict["channels"].get(name) for name in CHANNELS]
+        return [number(verdict["limit"]), *(number(one["limit"]) if one else "" for one in channels)]
 
     def _now(self, width: int) -> list[Text]:
         if self._result is not None:
@@ -197,14 +217,12 @@ class Screen:
 
 def _cells(row: Row, cells: int) -> list[Text]:
     verdict, style = row.verdict, ACT_STYLE.get(row.name, "cyan")
-    pooled = bar(share(verdict["evidence"], verdict["limit"]), cells, alarm=verdict["alarm"])
-    drawn = [Text(str(verdict["index"])), Text(row.name, style=style), pooled]
-    for name in CHANNELS:
-        channel = verdict["channels"].get(name)
-        if channel is None:
-            drawn.append(Text("·" * cells, style="bright_black"))
-            continue
-        drawn.append(bar(share(channel["evidence"], channel["limit"]), cells, alarm=channel["alarm"]))
+    drawn = [Text(str(verdict["index"])), Text(row.name, style=style)]
+    for judged in (verdict if verdict["channels"] else None, *map(verdict["channels"].get, CHANNELS)):
+        if judged is None:
+            drawn.append(Text("·", style="bright_black"))
+        else:
+            drawn.append(gauge(judged["evidence"], judged["limit"], cells, alarm=judged["alarm"]))
     return [*drawn, _state(verdict)]
 
 

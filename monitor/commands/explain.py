@@ -35,7 +35,7 @@ def explain(
     text of padding. Attention rollout stands beside them, with how far the two agree.
     """
     if not text.strip():
-        raise InputError("--text = '': is empty; give the text to explain")
+        raise InputError("--text: is empty; give the text to explain")
 
     from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings

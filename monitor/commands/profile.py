@@ -43,7 +43,7 @@ def profile(
     """
     _require_folder(output)
     samples, problems = read_samples(source)
-    _say_problems(problems, "lines were skipped")
+    _say_problems(problems, "of the lines skipped")
     if not samples:
         raise InputError(f"--input = {source}: has no sample; write one JSON object with a 'text' a line")
 
@@ -60,13 +60,13 @@ def profile(
         print(f"not available: {refusal}", file=sys.stderr)
     with progress("profiling", len(samples)) as advance:
         analysed = analyser.profile(samples, gradient=False, on_progress=advance)
-    _say_problems([f"{id_}: {reason}" for id_, reason in analysed.refused], "samples were skipped")
+    _say_problems([f"{id_}: {reason}" for id_, reason in analysed.refused], "of the samples skipped")
     if not analysed.analyses:
         raise InputError(f"--input = {source}: the model takes none of its samples; see above for why")
     write_profile(output, analysed.analyses, analyser.statistics)
     cut = sum(a.facts.truncated for a in analysed.analyses)
-    note = f"; {cut} were cut to {analyser.model.max_tokens} tokens" if cut else ""
-    print(f"{len(analysed.analyses)} samples profiled in {output}{note}", file=sys.stderr)
+    note = f", {cut} of them cut to {analyser.model.max_tokens} tokens" if cut else ""
+    print(f"{output}: {len(analysed.analyses)} samples profiled{note}", file=sys.stderr)
 
 
 def write_profile(path: Path, analyses: Sequence[SampleAnalysis], statistics: Sequence[str]) -> None:

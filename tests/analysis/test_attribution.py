@@ -10,7 +10,6 @@ import torch
 from captum.attr import IntegratedGradients
 from monitor.analyse import Analyser
 from monitor.analysis.attribution import integrate
-from monitor.analysis.prediction import target_score
 from monitor.records import Sample
 
 FAMILIES = ("bert", "roberta", "gpt2", "llama", "deberta", "encoder")
@@ -88,10 +87,24 @@ def test_a_row_that_does_not_converge_is_flagged_and_the_others_take_fewer_steps
     assert result.values[0].sum().item() == pytest.approx(0.4)
 
 
-def test_the_target_stays_the_same_along_the_path() -> None:
-    targets = torch.tensor([0, 1])
-    answers = torch.tensor([[1.0, 5.0], [7.0, 2.0]])
-    assert target_score(answers, targets).tolist() == [1.0, 2.0]
+def test_the_target_stays_the_same_where_the_class_changes_along_the_path(
+    tiny_analyser: Callable[..., Analyser],
+) -> None:
+    analyser = tiny_analyser("bert")
+    network, tokenizer = analyser.model.network, analyser.model.tokenizer
+    changed = 0
+    for attribution in analyser.attribute(samples((*TEXTS, "river", "run, dog!", "the house was red"))):
+        ids = torch.tensor([tokenizer.convert_tokens_to_ids(list(attribution.tokens))])
+        content = torch.tensor([[int(i) not in tokenizer.all_special_ids for i in ids[0]]])
+        with torch.no_grad():
+            given = network(ids).logits[0]
+            empty = network(torch.where(content, tokenizer.pad_token_id, ids)).logits[0]
+        target = attribution.prediction.target
+        changed += int(empty.argmax()) != target
+        assert target == int(given.argmax())
+        wanted = float(given[target] - empty[target])
+        assert float(attribution.values.sum()) == pytest.approx(wanted, rel=0.05, abs=0.01)
+    assert changed
 
 
 def test_attribution_stops_when_asked(tiny_analyser: Callable[..., Analyser]) -> None:

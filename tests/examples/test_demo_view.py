@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from examples.demo.summary import Finding
-from examples.demo.view import CHANNELS, PlainView, bar, share
+from examples.demo.view import CHANNELS, PlainView, gauge, share
 
 LINKS = {
     "metrics": "http://127.0.0.1:40001/metrics",
@@ -73,6 +73,7 @@ def test_the_screen_fits_and_keeps_the_last_windows_links_and_alerts(width: int,
     text = "\n".join(lines)
     assert all(url in text for url in LINKS.values())
     assert "[150/200]" in text
+    assert "limit" in text
     assert text.count("cleared in 2") == 3
     assert "L5H11, L5H11" in text
     assert "tungsten" in text
@@ -105,6 +106,17 @@ def test_evidence_is_shown_as_a_part_of_its_limit(evidence: float, limit: float,
     assert share(evidence, limit) == part
 
 
-@pytest.mark.parametrize("part, drawn", [(0.0, "····"), (0.5, "██··"), (0.53125, "██▏·"), (1.0, "████")])
-def test_a_bar_is_drawn_in_eighths_of_a_cell(part: float, drawn: str) -> None:
-    assert bar(part, 4, alarm=False).plain == drawn
+@pytest.mark.parametrize(
+    "evidence, drawn, filled",
+    [
+        (-2.31, "-2.3  ", 0),
+        (0.05, "0.05  ", 0),
+        (4.5, "4.5   ", 3),
+        (457.2, "457   ", 6),
+        (math.inf, "∞     ", 6),
+    ],
+)
+def test_a_gauge_shows_its_number_and_fills_up_to_the_limit(evidence: float, drawn: str, filled: int) -> None:
+    text = gauge(evidence, 9.0, 6, alarm=False)
+    assert text.plain == drawn
+    assert sum(span.end - span.start for span in text.spans) == filled

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -99,8 +100,9 @@ def test_a_window_after_midnight_goes_to_the_next_days_run(mlflow):
     sink = MlflowRuns(tracking_uri=mlflow.url, experiment="midnight")
     sink.deliver(window(quiet(10)))
     sink.deliver(window(quiet(10 + 288)))
-    names = [run.info.run_name for run in runs_of(mlflow, "midnight", "day")]
-    assert sorted(names) == ["sentiment on 2026-09-21", "sentiment on 2026-09-22"]
+    sink.deliver(window(quiet(11)))
+    days = {run.info.run_name: run.info.status for run in runs_of(mlflow, "midnight", "day")}
+    assert days == {"sentiment on 2026-09-21": "FINISHED", "sentiment on 2026-09-22": "RUNNING"}
 
 
 def test_an_episode_is_one_run_that_its_closing_completes(mlflow):
@@ -143,6 +145,16 @@ def test_an_episode_is_one_run_that_its_closing_completes(mlflow):
     assert run.data.tags["headwatch.closed"] == "2026-09-21 17:40 UTC"
     assert run.data.tags["mlflow.note.content"] == f"Over since 2026-09-21 17:40 UTC.\n\n{opening}"
     assert files_of(mlflow, run, "closed") == ["closed/head_map.png", "closed/verdict.json"]
+
+
+def test_an_episode_that_widens_keeps_the_evidence_it_began_with(mlflow):
+    sink = MlflowRuns(tracking_uri=mlflow.url, experiment="widened")
+    wider = replace(alarmed(14), raised=False, severity="page", causes=("data", "serving"))
+    for item in (episode(alarmed(12), "opened"), episode(wider, "opened")):
+        sink.deliver(item)
+    (run,) = runs_of(mlflow, "widened", "episode")
+    assert (run.data.tags["severity"], run.data.tags["cause"]) == ("page", "data,serving")
+    assert files_of(mlflow, run, None) == ["opened", "widened-000014"]
 
 
 def test_attributions_join_the_days_run_at_the_windows_step(mlflow):
@@ -251,8 +263,6 @@ def test_an_opening_that_arrives_after_the_closing_does_not_open_the_run_again(m
 
 
 def test_names_with_quotes_and_slashes_are_found_again(mlflow):
-    from dataclasses import replace
-
     verdict = replace(quiet(10), model="org/it's-a-model")
     for _ in range(2):
         MlflowRuns(tracking_uri=mlflow.url, experiment="quotes").deliver(window(verdict))

@@ -22,26 +22,9 @@ from monitor.records import Sample
 READER = Reader(limits=PayloadLimits(), new_id=lambda: "made", now=lambda: 1.0)
 keys = st.sampled_from(
     [
-        "id",
-        "text",
-        "text_pair",
-        "input_ids",
-        "attention_mask",
-        "time",
-        "revision",
-        "prediction",
-        "label",
-        "probability",
-        "score",
-        "attributes",
-        "instances",
-        "predictions",
-        "inputs",
-        "outputs",
-        "name",
-        "shape",
-        "datatype",
-        "data",
+        *("id", "text", "text_pair", "input_ids", "attention_mask", "time", "revision", "attributes"),
+        *("prediction", "label", "probability", "score", "instances", "predictions"),
+        *("inputs", "outputs", "name", "shape", "datatype", "data"),
     ]
 )
 values = st.recursive(
@@ -101,13 +84,8 @@ def test_any_bytes_are_read_or_refused_but_never_break_the_reader(body, start):
 def test_every_reason_that_is_counted_is_listed_and_explained():
     folder = Path(next(iter(monitor.ingest.__path__)))
     source = "".join(path.read_text() for path in folder.rglob("*.py"))
-    used = set(
-        re.findall(
-            r'reason="(\w+)"|\.drop\("(\w+)"|"dropped": \{"(\w+)"|^ANSWER_UNREADABLE = "(\w+)"',
-            source,
-            re.MULTILINE,
-        )
-    )
+    pattern = r'reason="(\w+)"|\.drop\("(\w+)"|"dropped": \{"(\w+)"|^ANSWER_UNREADABLE = "(\w+)"'
+    used = set(re.findall(pattern, source, re.MULTILINE))
     names = {name for match in used for name in match if name}
     assert names | {"unauthorized"} == set(DROP_REASONS)
 

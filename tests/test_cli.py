@@ -1,0 +1,235 @@
+"""The command line: help, exit codes, messages, and what `check` finds on a real model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.cli import main
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [
+    ["run"],
+    ["check"],
+    ["profile"],
+    ["explain"],
+    ["backtest"],
+    ["baseline"],
+    ["baseline", "build"],
+    ["baseline", "list"],
+    ["baseline", "show"],
+    ["baseline", "promote"],
+]
+
+
+@pytest.fixture
+def headwatch(capsys, monkeypatch):
+    """Run the command line in this process; returns exit code, standard output and error."""
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def _run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        return left.value.code, out, err
+
+    return _run
+
+
+@pytest.fixture
+def config(tmp_path, sentiment_model, monkeypatch):
+    """A configuration of the demo's model, in an empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "headwatch.yaml"
+    file.write_text(f"model:\n  source: {sentiment_model}\n", encoding="utf-8")
+    return file
+
+
+def test_help_lists_every_command_and_every_exit_code(headwatch):
+    code, out, _ = headwatch("--help")
+    assert code == 0
+    for command in ("run", "check", "profile", "explain", "backtest", "baseline"):
+        assert f"│ {command} " in out
+    for meaning in ("0  done", "2  wrong usage", "3  the model", "5  the baseline", "130  interrupted"):
+        assert meaning in out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(headwatch, command):
+    code, out, _ = headwatch(*command, "--help")
+    assert code == 0
+    assert f"Usage: headwatch {' '.join(command)}" in out
+    assert len(out.splitlines()) > 6
+
+
+def test_the_version_is_that_of_the_package(headwatch):
+    import monitor
+
+    assert headwatch("--version") == (0, f"headwatch {monitor.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["check"], "Missing option '--config'"),
+        (["check", "--confg", "x"], "No such option"),
+        ([], ""),
+    ],
+    ids=["misspelt command", "no file", "misspelt option", "nothing"],
+)
+def test_wrong_usage_is_exit_code_two(headwatch, arguments, said):
+    code, _, err = headwatch(*arguments)
+    assert code == 2
+    assert said in err
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_configuration_error_is_told_line_by_line_without_a_traceback(headwatch, command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, out, err = headwatch(command, "--config", "tests/configs/many_mistakes.yaml")
+    expected = (ROOT / "tests" / "configs" / "many_mistakes.txt").read_text(encoding="utf-8")
+    assert (code, out) == (2, "")
+    assert err == "".join(f"headwatch: {line}\n" for line in expected.splitlines())
+
+
+def test_debug_shows_where_an_error_comes_from(headwatch, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    _, _, err = headwatch("--debug", "check", "--config", "tests/configs/empty.yaml")
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith("headwatch: tests/configs/empty.yaml: is empty; start from configs/minimal.yaml\n")
+
+
+def test_a_model_that_is_not_there_is_exit_code_three(headwatch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("headwatch.yaml").write_text("model: {source: /no/such/model}\n", encoding="utf-8")
+    code, out, err = headwatch("check", "-c", "headwatch.yaml")
+    assert code == 3
+    assert out == "  ok  configuration     headwatch.yaml\n"
+    assert err == (
+        "headwatch: model.source = /no/such/model: is no directory; give a Hugging Face model directory\n"
+    )
+
+
+def test_an_unexpected_error_is_short_and_points_to_debug(headwatch, config, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr("monitor.commands.check.load_config", broken)
+    code, out, err = headwatch("check", "-c", config)
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "headwatch: unexpected RuntimeError: first line",
+        "headwatch: run `headwatch --debug ...` for the traceback, and please report it",
+    ]
+
+
+def test_an_interrupt_is_exit_code_130(headwatch, config, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monitor.commands.check.load_config", interrupted)
+    code, _, err = headwatch("check", "-c", config)
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_the_installed_command_runs():
+    done = subprocess.run(
+        [sys.executable, "-c", "from monitor.cli import main; main()", "check", "-c", "no.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "headwatch: no.yaml: no such file; name the configuration with --config, as in configs/minimal.yaml\n"
+    )
+
+
+def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
+    code, out, _ = headwatch("check", "-c", config)
+    assert code == 0
+    stages = [line[6:24].strip() for line in out.splitlines() if line.startswith("  ok  ")]
+    assert stages == [
+        "configuration",
+        "model",
+        "attention tap",
+        "ingest",
+        "state",
+        "replay, analysis",
+        "attribution",
+        "probe",
+        "detector",
+        "metrics",
+    ]
+    for said in (
+        "tier 'tap', 6 layers x 12 heads, 10 statistics",
+        "6 layers x 12 = 72",
+        "every 5m: 200 samples, at least 100",
+        "1 per 30d: one in 8640 windows, 30 days",
+        "none yet: learnt from live traffic over 7d; nothing alarms until then",
+        "87 MiB for the second copy",
+    ):
+        assert said in out
+    assert list(config.parent.iterdir()) == [config]
+
+
+def test_check_as_json_measures_the_inputs_it_is_given(headwatch, config, tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "one two three four five"}\nno json\n', encoding="utf-8")
+    code, out, _ = headwatch("check", "-c", config, "--input", texts, "--json")
+    report = json.loads(out)
+    assert (code, report["ok"]) == (0, True)
+    assert report["watched"]["mean_windows_between_false_alarms"] == 8640
+    assert report["costs"]["measured_tokens"] == 7
+    assert report["costs"]["weights_bytes"] == pytest.approx(90.9e6, rel=0.01)
+    assert 0 < report["costs"]["cpu_seconds_per_sample"] < 1
+    assert 0 < report["costs"]["core_share"] < 1
+
+
+def test_check_as_json_says_what_failed(headwatch, config, tmp_path):
+    empty = tmp_path / "texts.jsonl"
+    empty.write_text("[]\n", encoding="utf-8")
+    code, out, err = headwatch("check", "-c", config, "--input", empty, "--json")
+    report = json.loads(out)
+    assert code == 4
+    assert report["error"] == f'{empty}: holds no text; write lines as {{"text": "..."}}'
+    assert err == f"headwatch: {report['error']}\n"
+    assert report["ok"] is False
+
+
+def test_check_takes_the_window_to_the_baseline_that_stands(headwatch, config, tmp_path, sentiment_model):
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(f'{{"text": "the film number {i} was fine"}}\n' for i in range(250)), "utf-8")
+    code, _, err = headwatch(
+        "baseline", "build", "--model", sentiment_model, "--input", log, "--output", "headwatch.baseline"
+    )
+    assert code == 0, err
+    code, out, err = headwatch("check", "-c", config)
+    assert code == 0, err
+    assert "a verdict on the window, against baseline" in out
+    assert ", 250 samples" in out
+
+
+def test_check_refuses_a_baseline_that_is_none(headwatch, config, tmp_path):
+    Path("headwatch.baseline").write_bytes(b"rubbish")
+    code, _, err = headwatch("check", "-c", config)
+    assert code == 5
+    assert err.startswith("headwatch: ")
+    assert "Traceback" not in err
+
+
+def test_check_shows_no_secret(headwatch, config, monkeypatch):
+    secret = "correct-horse-battery"
+    for name in ("INGEST_TOKEN", "PRIVACY_KEY", "MLFLOW_TOKEN", "NOTIFICATION_URLS"):
+        monkeypatch.setenv(f"HEADWATCH_{name}", secret)
+    code, out, err = headwatch("check", "-c", config, "--json")
+    assert code == 0, err
+    assert secret not in out + err
