@@ -123,7 +123,7 @@ class Sidecar:
         cycle = await starting
         stopped.cancel()
         delivery = Delivery(store=self._store, sinks=self._sinks.deliver, should_stop=self._stopping.is_set)
-        self._observer.cycle, self._observer.delivery = cycle, delivery
+        self._observer.cycle, self._observer.delivery, self._observer.sinks = cycle, delivery, self._sinks
         self._followers = [
             JsonlFollower(
                 path,

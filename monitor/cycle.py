@@ -126,8 +126,9 @@ class Cycle:
             )
             if not analysed.complete:
                 return
-            for _, reason in analysed.refused:
-                self.refused[reason] += 1
+            for sample, reason in analysed.refused:
+                self.refused["unreadable"] += 1
+                log.info("sample %s cannot be analysed: %s", sample, reason)
             features = stack(analysed.analyses)
             if learning:
                 features = self.learning.without_clear_words(features)

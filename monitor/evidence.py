@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.records import Attribution, Baseline, Features, OutboxRecord, Verdict
-from monitor.report.figures import head_map_png
+from monitor.report.figures import before_after_png, head_map_png
 
 
 def window_record(verdict: Verdict, features: Features) -> OutboxRecord:
@@ -36,6 +36,7 @@ def episode_record(
             heads=baseline.identity.heads,
             effects=np.abs(effects).max(axis=-1),
         ),
+        "before_after.png": before_after_png(verdict),
         "profile.npz": npz(
             {
                 "statistics": np.array(baseline.statistics, dtype=np.str_),

@@ -24,7 +24,7 @@ class WordPrivacy:
 
     >>> words = WordPrivacy(key=bytes(32), minimum_requests=20)
     >>> words.name("film", 20), words.name("film", 19)
-    ('film', '#5a5b2e5a1d9a2f1c')
+    ('film', '#405ffd8046e68fa8')
     """
 
     key: bytes = field(repr=False)

@@ -17,10 +17,14 @@ NOTIFICATION_KINDS = frozenset({"notification"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sinks:
-    """Each sink's record kinds and deliver function; ``mlflow_url`` is the current run's page."""
+    """Each sink's record kinds and deliver function.
+
+    ``mlflow_url`` is the page of today's run, ``mlflow_run`` its experiment id and run id.
+    """
 
     deliver: dict[str, tuple[frozenset[str], Deliver]]
     mlflow_url: Callable[[], str | None]
+    mlflow_run: Callable[[], tuple[str, str] | None]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -32,6 +36,7 @@ def build_sinks(config: Config) -> Sinks:
     """The sinks that the configuration names; nothing is contacted yet."""
     deliver: dict[str, tuple[frozenset[str], Deliver]] = {}
     mlflow_url: Callable[[], str | None] = _nothing
+    mlflow_run: Callable[[], tuple[str, str] | None] = _nothing
     mlflow, notifications = config.exporters.mlflow, config.exporters.notifications
     if mlflow.tracking_uri:
         from exporters.mlflow_runs import MlflowRuns
@@ -44,12 +49,16 @@ def build_sinks(config: Config) -> Sinks:
         )
         deliver["mlflow"] = (MLFLOW_KINDS, runs.deliver)
         mlflow_url = runs.url
+
+        def mlflow_run() -> tuple[str, str] | None:
+            return runs.current_run
+
     if notifications.urls:
         from exporters.notifications import Notifier
 
         notifier = Notifier([url.get_secret_value() for url in notifications.urls])
         deliver["notifications"] = (NOTIFICATION_KINDS, notifier.deliver)
-    return Sinks(deliver=deliver, mlflow_url=mlflow_url)
+    return Sinks(deliver=deliver, mlflow_url=mlflow_url, mlflow_run=mlflow_run)
 
 
 def resolve_model(config: Config) -> str:
@@ -74,5 +83,5 @@ def _token(mlflow: MlflowSettings) -> str | None:
     return mlflow.token.get_secret_value() if mlflow.token else None
 
 
-def _nothing() -> str | None:
+def _nothing() -> None:
     return None

@@ -13,6 +13,7 @@ from monitor.delivery import Delivery
 from monitor.ingest.intake import Intake
 from monitor.jobs import JobBook
 from monitor.records import Snapshot, State
+from monitor.sinks import Sinks
 from monitor.state.store import StateStore
 
 MISSED_WINDOWS = 2
@@ -27,6 +28,7 @@ class Observer:
         self.config = config
         self.cycle: Cycle | None = None
         self.delivery: Delivery | None = None
+        self.sinks: Sinks | None = None
         self.reload_successful = True
         self.reload_time = started
         self._store = store
@@ -69,6 +71,7 @@ class Observer:
             config_reload_time=self.reload_time,
             started=self._started,
             time=now,
+            mlflow_run=self.sinks.mlflow_run() if self.sinks else None,
         )
 
     def state(self, now: float) -> Any:

@@ -78,7 +78,7 @@ class Server:
     def log(self) -> Path:
         return self.folder / "server.log"
 
-    def start(self, *, seconds: float = 60) -> None:
+    def start(self, *, seconds: float = 180) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,

@@ -1,6 +1,6 @@
 """The detection benchmark: false alarms and delays on real features, through the code of backtest.
 
-``python -m benchmarks.detection.bench --model DIR`` prints a table and writes
+``python -m benchmarks.detection.bench`` prints a table and writes
 ``benchmarks/results/detection.json``; ``--smoke`` runs a small part of it in seconds.
 """
 
@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from benchmarks.detection.features import TRIGGERS, cached_features, joined
+from benchmarks.detection.features import CACHE, TRIGGERS, cached_features, joined
+from examples.sentiment.assemble import assemble
 from monitor.backtest import judge_stream
 from monitor.baseline import build_baseline
 from monitor.drift.detector import Detector
@@ -245,11 +246,12 @@ def _drift_line(row: dict[str, object]) -> str:
 def main() -> int:
     """0 if the false-alarm bound was kept and the two goals were reached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="the demo model's folder")
+    parser.add_argument("--model", type=Path, help="the demo model's folder; default: assembled in .cache")
     parser.add_argument("--smoke", action="store_true", help="a small part, in seconds; nothing is written")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    features, identity, statistics = cached_features(arguments.model)
+    folder = arguments.model or assemble(CACHE.parent / "sentiment")
+    features, identity, statistics = cached_features(folder)
     bench = Bench(features=features, identity=identity, statistics=statistics)
     result = run(bench, smoke=arguments.smoke)
     goals = {

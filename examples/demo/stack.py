@@ -115,7 +115,7 @@ def start(children: Children, folder: Path, *, model: Path, webhook: str) -> Sta
             _start_prometheus(children, folder, stack.prometheus, stack.alertmanager, sidecar),
         ]
     for child in started:
-        children.wait_ready(child, seconds=90)
+        children.wait_ready(child, seconds=180)
     return stack
 
 

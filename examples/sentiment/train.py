@@ -36,9 +36,7 @@ def main() -> None:
     started = time.perf_counter()
     torch.manual_seed(options.seed)
     pools = rotten_tomatoes()
-    model = AutoModelForSequenceClassification.from_pretrained(
-        str(get_model_path()), num_labels=len(LABELS)
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(str(get_model_path()), num_labels=len(LABELS))
     tokenizer = AutoTokenizer.from_pretrained(str(get_model_path()))
     trained = trained_names(model.state_dict().keys(), len(model.bert.encoder.layer))
     for name, parameter in model.named_parameters():
@@ -101,9 +99,7 @@ def _collate(rows: list[Batch]) -> Batch:
 
 def _logits(model, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     bert = model.bert
-    extended = create_bidirectional_mask(
-        config=model.config, inputs_embeds=states, attention_mask=mask
-    )
+    extended = create_bidirectional_mask(config=model.config, inputs_embeds=states, attention_mask=mask)
     for layer in bert.encoder.layer[-TRAINED_LAYERS:]:
         states = layer(states, extended)
         states = states[0] if isinstance(states, tuple) else states

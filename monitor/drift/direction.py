@@ -6,6 +6,10 @@ even blocks, v excess block variance), w = d max(0, 1 - 2V/d^2) / (1 + v / (1/m 
 The samples that come **next** are scored along w and ranked among the odd-block baseline rows,
 which had no part in w: so the bet is fair whatever w is. Bets upwards only, on the location
 2u - 1 (tau = 2.5 * .577 / sqrt(N_odd) + block term) and on the tail 1{u > .98} - .02.
+Harmless persistence: what the windows come from may differ from the baseline for good by as much as
+another sample of the baseline's size would (v0 = 1 / N in every component). Of the shift learnt
+along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau; without it 120
+components of a small, lasting difference add up to an alarm.
 A window is played in pieces of about 50 samples: a piece is scored along what the ones before it
 taught, so that evidence can come within the first shifted window already.
 
@@ -30,6 +34,11 @@ MEMORIES = (200, 600, 2000)
 """How many samples back each direction learns from."""
 PIECES_KEPT = 48
 TAIL = 0.02
+HARMLESS = 1.0
+LOCATION_SLOPE = 0.564
+"""E[2u - 1] of a normal score shifted by a little, per sd: 1 / sqrt(pi)."""
+TAIL_SLOPE = 0.07
+"""P(u > .98) per sd, a chord over shifts up to half an sd."""
 _STEPS = 4000
 
 
@@ -65,6 +74,7 @@ class Direction:
     project: Floats
     wobble: Floats
     learnt: int
+    harmless: float
     odd: Floats
     odd_blocks: NDArray[np.intp]
 
@@ -83,32 +93,35 @@ class Direction:
         """What stands before the first window."""
         return DirectionMemory(means=np.zeros((0, self.components)), sizes=np.zeros(0))
 
-    def weights(self, memory: DirectionMemory, samples: int) -> Floats:
-        """The direction w (component,) learnt from about the last ``samples``; zeros: no bet."""
+    def weights(self, memory: DirectionMemory, samples: int) -> tuple[Floats, float]:
+        """The direction w (component,) learnt from about the last ``samples``; zeros: no bet.
+
+        And the harmless part of the shift along it: w.d v0 / (v0 + V).
+        """
         used = np.cumsum(memory.sizes[::-1])
         pieces = int(np.searchsorted(used, samples) + 1)
         sizes = memory.sizes[-pieces:]
         if sizes.sum() == 0:
-            return np.zeros(self.components)
+            return np.zeros(self.components), 0.0
         mean = sizes @ memory.means[-pieces:] / sizes.sum()
         sampling = 1.0 / sizes.sum() + 1.0 / self.learnt
         variance = sampling + self.wobble
         shrink = np.maximum(0.0, 1.0 - 2.0 * variance / np.maximum(mean**2, 1e-12))
         weights: Floats = mean * shrink / (1.0 + self.wobble / sampling)
-        return weights
+        return weights, float(weights @ mean) * self.harmless / (self.harmless + sampling)
 
     def play(self, memory: DirectionMemory, scores: Floats) -> tuple[DirectionMemory, Floats]:
         """One window's log gains (memory, kind, lambda), and the memory after it."""
         gains = np.zeros((len(MEMORIES), 2, len(LAMBDAS)))
         for piece in np.array_split(scores, max(2, round(len(scores) / PIECE))):
             for index, samples in enumerate(MEMORIES):
-                weights = self.weights(memory, samples)
+                weights, harmless = self.weights(memory, samples)
                 if weights.any():
-                    gains[index] += self.gains(weights, piece)
+                    gains[index] += self.gains(weights, harmless, piece)
             memory = memory.add(piece)
         return memory, gains
 
-    def line(self, weights: Floats) -> DirectionLine:
+    def line(self, weights: Floats, harmless: float = 0.0) -> DirectionLine:
         """The odd rows of the baseline along ``weights``: what a sample's score is ranked in."""
         reference = self.odd @ weights
         order = np.argsort(reference, kind="stable")
@@ -117,16 +130,17 @@ class Direction:
         ranks[order] = (np.arange(rows) + 1.0) / (rows + 1)
         scores = np.stack([2 * ranks - 1, (ranks > 1 - TAIL).astype(np.float64)], axis=1)
         block = 1.5 * np.sqrt(excess_variance(scores, self.odd_blocks))
+        allowed = harmless / max(float(reference.std()), 1e-12)
         return DirectionLine(
             weights=weights,
             reference=reference[order],
-            slack=2.5 * 0.577 / np.sqrt(rows) + float(block[0]),
-            tail_slack=max(0.01, 2.5 * 0.14 / np.sqrt(rows)) + float(block[1]),
+            slack=2.5 * 0.577 / np.sqrt(rows) + float(block[0]) + LOCATION_SLOPE * allowed,
+            tail_slack=max(0.01, 2.5 * 0.14 / np.sqrt(rows)) + float(block[1]) + TAIL_SLOPE * allowed,
         )
 
-    def gains(self, weights: Floats, scores: Floats) -> Floats:
+    def gains(self, weights: Floats, harmless: float, scores: Floats) -> Floats:
         """Log gains (2, lambda) of the bets on ``scores`` (sample, component) along ``weights``."""
-        line = self.line(weights)
+        line = self.line(weights, harmless)
         location, tail = line.scores(scores)
         gains = np.empty((2, len(LAMBDAS)))
         for index, (bet, tail_bet) in enumerate(zip(LAMBDAS, TAIL_LAMBDAS, strict=True)):
@@ -170,6 +184,7 @@ def fit_direction(ranks: NDArray[np.float32], blocks: NDArray[np.intp]) -> Direc
         project=project,
         wobble=excess_variance((learnt - centre) @ project, blocks[even]),
         learnt=len(learnt),
+        harmless=HARMLESS / len(ranks),
         odd=(values[~even] - centre) @ project,
         odd_blocks=blocks[~even],
     )

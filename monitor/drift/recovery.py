@@ -2,7 +2,7 @@
 
 When an alarm is raised, its strongest witnesses are noted: a score with mean ~0 while quiet and mean
 m since the onset. Null: the mean is still >= q + (m - q)/2 =: theta (q its mean while quiet). Bets
-1 + lambda (theta - score), lambda = c / (highest score - theta), c in {.1, .3, .6, .9}, have mean
+1 + lambda (theta - score), lambda = c / (highest score - theta), c in {.2, .5, .9}, have mean
 <= 1 under it; Shiryaev-Roberts over windows, averaged over c. An alarm clears when every witness
 has reached the limit: under a shift of half its size that takes 20 windows on average at the limit
 of 20, under the whole shift it practically never happens.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from monitor.drift.evidence import Floats, fresh, log_mean, temper
 
-SHARES = (0.1, 0.3, 0.6, 0.9)
+SHARES = (0.2, 0.5, 0.9)
 KEPT = 3
 
 

@@ -62,9 +62,9 @@ def _line(measures: Measures, state: MeasureState, seen: Seen) -> Witness | None
     dropped = int(np.searchsorted(newest, half) + 1)
     earlier = DirectionMemory(means=state.memory.means[:-dropped], sizes=state.memory.sizes[:-dropped])
     strongest = int(log_mean(state.along.log_r, axis=(1, 2)).argmax())
-    weights = direction.weights(earlier, MEMORIES[strongest])
+    weights, _ = direction.weights(earlier, MEMORIES[strongest])
     if not weights.any():
-        weights = direction.weights(state.memory, MEMORIES[strongest])
+        weights, _ = direction.weights(state.memory, MEMORIES[strongest])
     if not weights.any():
         return None
     newer = seen.components[-half:]

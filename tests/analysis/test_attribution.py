@@ -12,6 +12,8 @@ from monitor.analyse import Analyser
 from monitor.analysis.attribution import integrate
 from monitor.records import Sample
 
+from tests.models import WORDS
+
 FAMILIES = ("bert", "roberta", "gpt2", "llama", "deberta", "encoder")
 TEXTS = ("the cat sat on the mat, and the dog ran.", "a small dog", "it was unable to walk!")
 
@@ -93,9 +95,9 @@ def test_the_target_stays_the_same_where_the_class_changes_along_the_path(
     analyser = tiny_analyser("bert")
     network, tokenizer = analyser.model.network, analyser.model.tokenizer
     changed = 0
-    for attribution in analyser.attribute(samples((*TEXTS, "river", "run, dog!", "the house was red"))):
+    for attribution in analyser.attribute(samples((*TEXTS, *WORDS[:16]))):
         ids = torch.tensor([tokenizer.convert_tokens_to_ids(list(attribution.tokens))])
-        content = torch.tensor([[int(i) not in tokenizer.all_special_ids for i in ids[0]]])
+        content = torch.tensor([[token not in ("[CLS]", "[SEP]") for token in attribution.tokens]])
         with torch.no_grad():
             given = network(ids).logits[0]
             empty = network(torch.where(content, tokenizer.pad_token_id, ids)).logits[0]

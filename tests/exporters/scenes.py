@@ -137,7 +137,7 @@ def cleared(window=40):
     )
 
 
-def head(layer, number, statistic, evidence, before, after, effect, *, named):  # noqa: PLR0917 - reads like a table's row
+def head(layer, number, statistic, evidence, before, after, effect, *, named):
     return HeadEvidence(
         head=HeadId(layer=layer, head=number),
         statistic=statistic,

@@ -69,6 +69,27 @@ def test_the_example_configurations_are_accepted_by_the_servers_tools():
     assert code == 0, text
 
 
+@pytest.mark.parametrize("severity,receiver", [("page", "pager"), ("ticket", "tickets"), ("note", "notes")])
+def test_the_example_routing_wakes_people_for_pages_only(severity, receiver):
+    need("amtool")
+    file = ROOT / "configs" / "alertmanager" / "alertmanager.yml"
+    labels = ("alertname=HeadwatchHeadDrift", "model=sentiment", f"severity={severity}")
+    code, text = run("amtool", "config", "routes", "test", f"--config.file={file}", *labels)
+    assert (code, text.splitlines()[0]) == (0, receiver)
+
+
+def test_the_example_inhibition_names_alerts_that_exist():
+    config = yaml.safe_load((ROOT / "configs" / "alertmanager" / "alertmanager.yml").read_text())
+    names = {rule["alert"] for rule in rules_of(alert_rules())}
+    for rule in config["inhibit_rules"]:
+        for matcher in rule["source_matchers"] + rule["target_matchers"]:
+            label, _, value = matcher.partition(" ")
+            if label == "alertname":
+                operator, _, pattern = value.partition(" ")
+                found = {name for name in names if re.fullmatch(pattern.strip('"'), name)}
+                assert len(found) == (1 if operator == "=" else pattern.count("|") + 1)
+
+
 @pytest.mark.parametrize("window", CADENCES)
 def test_alerts_hold_for_five_minutes_and_for_longer_than_one_window(window):
     for rule in rules_of(alert_rules(window)):

@@ -343,6 +343,7 @@ def test_evidence_of_an_outage_arrives_once_when_the_server_is_back(tmp_path):
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_server_set_up_anew_gets_new_runs_on_the_second_try(tmp_path):
     server = start_mlflow(tmp_path)
     try:

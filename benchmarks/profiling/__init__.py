@@ -1,0 +1,1 @@
+"""What profiling costs beside the plain forward pass of the same batch."""
