@@ -136,7 +136,11 @@ class Analyser:
         return tuple(done[i] for i in sorted(done))
 
     def _attribute_batch(
-        self, members: Sequence[int], numbers: Sequence[int], rows: Sequence[Encoded], samples: Sequence[Sample]
+        self,
+        members: Sequence[int],
+        numbers: Sequence[int],
+        rows: Sequence[Encoded],
+        samples: Sequence[Sample],
     ) -> Iterator[tuple[int, Attribution]]:
         model = self.model
         batch = model.batch([rows[i] for i in members])
@@ -147,13 +151,16 @@ class Analyser:
         integrated = integrate_batch(model, batch, answers, self.settings.attribution)
         for place, member in enumerate(members):
             row = rows[member]
-            yield member, describe(
-                samples[numbers[member]].id,
-                row,
-                predictions[place] or EMBEDDED,
-                rollout[place, : len(row.ids)].copy(),
-                integrated,
-                place,
+            yield (
+                member,
+                describe(
+                    samples[numbers[member]].id,
+                    row,
+                    predictions[place] or EMBEDDED,
+                    rollout[place, : len(row.ids)].copy(),
+                    integrated,
+                    place,
+                ),
             )
 
     def probe(self, texts: Sequence[str]) -> ProbeReading:

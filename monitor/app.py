@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
@@ -28,9 +29,9 @@ from monitor.config import Config, load_config
 from monitor.cycle import Cycle
 from monitor.delivery import Delivery
 from monitor.errors import ConfigError, HeadwatchError
+from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
-from monitor.ingest.follow import JsonlFollower
 from monitor.jobs import JobBook
 from monitor.keys import word_privacy
 from monitor.operations import build_operations_app
@@ -94,7 +95,7 @@ class Sidecar:
         operations = build_operations_app(
             render=lambda accept: render(registry, accept),
             status=lambda: self._observer.status(time.time(), self._links()),
-            verdicts=lambda after: self._store.verdicts(after),
+            verdicts=self._store.verdicts,
             ready=lambda: self._observer.cycle is not None,
             reload=self._reload,
         )
@@ -117,7 +118,8 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         starting = loop.run_in_executor(self._torch, self._build_cycle)
         stopped = asyncio.create_task(self._stopped.wait())
-        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [starting, stopped]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
         cycle = await starting
@@ -139,7 +141,10 @@ class Sidecar:
         identity = cycle.analyser.model.identity
         log.info(
             "watching %s (%d layers x %d heads, tap: %s)",
-            identity.name, identity.layers, identity.heads, cycle.analyser.model.tier,
+            identity.name,
+            identity.layers,
+            identity.heads,
+            cycle.analyser.model.tier,
         )
 
     def _build_cycle(self) -> Cycle:

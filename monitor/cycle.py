@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -188,7 +188,7 @@ class Cycle:
         state, verdict = self._detector.judge(
             self._state,
             features,
-            window=WindowFacts(index=row.index, start=row.start, end=row.end, received=row.received),
+            window=WindowFacts(index=row.index, start=row.start, end=row.last_moment, received=row.received),
             probe=self._comparable_reading(),
             declared=self._rollout_declared,
             word_name=self._privacy.name,
@@ -235,7 +235,7 @@ class Cycle:
             baseline="",
             window=row.index,
             start=row.start,
-            end=row.end,
+            end=row.last_moment,
             samples=len(features),
             received=row.received,
             state="learning",
@@ -309,9 +309,7 @@ class Cycle:
             unseen_count=self._privacy.unseen_count(baseline.word_key_fingerprint),
         )
         saved = self._store.detector_state(self._model_key())
-        self._state = (
-            DetectorState.from_arrays(evidence.load_npz(saved)) if saved else self._detector.start()
-        )
+        self._state = DetectorState.from_arrays(evidence.load_npz(saved)) if saved else self._detector.start()
 
     def _comparable_reading(self) -> ProbeReading | None:
         reference = self.baseline.probe if self.baseline else None
@@ -383,7 +381,7 @@ class Cycle:
 
     def _public_words(self, attributions: Sequence[Attribution]) -> dict[str, float]:
         counts: Counter[str] = Counter()
-        totals: Counter[str] = Counter()
+        totals: dict[str, float] = defaultdict(float)
         for item in attributions:
             for word, value in zip(item.words, item.word_values, strict=True):
                 counts[word] += 1

@@ -23,9 +23,7 @@ def window_record(verdict: Verdict, features: Features) -> OutboxRecord:
     return _record(f"{_prefix(verdict)}/window/{verdict.window}", "window", verdict.end, payload)
 
 
-def episode_record(
-    verdict: Verdict, phase: str, features: Features, baseline: Baseline
-) -> OutboxRecord:
+def episode_record(verdict: Verdict, phase: str, features: Features, baseline: Baseline) -> OutboxRecord:
     """The full evidence of a drift episode as it opens, widens or closes."""
     effects = head_effects(features, baseline)
     artifacts = {

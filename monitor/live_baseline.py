@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor import evidence
-from monitor.config import BaselineSettings, WindowSettings
+from monitor.config import BaselineSettings
 from monitor.privacy import WordPrivacy
 from monitor.records import Features
+from monitor.state.settings import WindowSettings
 from monitor.state.store import StateStore
 
 

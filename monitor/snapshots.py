@@ -81,7 +81,7 @@ class Observer:
             return "starting"
         patience = MISSED_WINDOWS * self.config.window.duration
         waiting = [*self._store.windows("closed"), *self._store.windows("profiled")]
-        if any(now - row.end > patience for row in waiting):
+        if any(now - row.last_moment > patience for row in waiting):
             return "stale"
         if cycle.baseline is None:
             return "learning"

@@ -49,7 +49,9 @@ def word_piece_tokenizer(
     tokenizer.decoder = decoders.WordPiece()
     if not decoder:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]"}
     if not decoder:
@@ -68,9 +70,7 @@ def _spread(model: Any) -> Any:
 
 def tiny_bert(**options: Any) -> Any:
     """BERT with a classifier of three classes."""
-    config = BertConfig(
-        vocab_size=64, max_position_embeddings=64, **_SIZES, **{"num_labels": 3, **options}
-    )
+    config = BertConfig(vocab_size=64, max_position_embeddings=64, **_SIZES, **{"num_labels": 3, **options})
     return BertForSequenceClassification(config)
 
 

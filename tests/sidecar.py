@@ -80,7 +80,11 @@ def sidecar(folder: Path, *, model: Path, **sections: Mapping[str, Any]) -> Side
         url=f"http://127.0.0.1:{operations}",
         command=[sys.executable, "-m", "monitor.cli", "run", "-c", str(path)],
         folder=folder,
-        environment={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        environment={
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
         health="/-/ready",
     )
     return Sidecar(server=server, ingest=f"http://127.0.0.1:{ingest}", state=folder / "state.sqlite")

@@ -50,13 +50,16 @@ def write_model(case: Case, folder: Path) -> Path:
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
     vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"  # noqa: S106
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     ).save_pretrained(folder)
     config = BertConfig(
-        vocab_size=1000, num_hidden_layers=case.layers, hidden_size=case.hidden, intermediate_size=4 * case.hidden
+        vocab_size=1000,
+        num_hidden_layers=case.layers,
+        hidden_size=case.hidden,
+        intermediate_size=4 * case.hidden,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
@@ -65,6 +68,7 @@ def write_model(case: Case, folder: Path) -> Path:
 def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
     """What to measure, as functions of nothing."""
     import torch
+
     from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings
     from monitor.records import Sample
@@ -84,7 +88,6 @@ def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
         ]
     )
     batch = analyser.model.batch(list(encoded.values()))
-    tap = network.config._attn_implementation
 
     def forward(implementation: str, **options: Any) -> Callable[[], Any]:
         def run() -> Any:
@@ -96,7 +99,7 @@ def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
 
     def profile(*, gradient: bool) -> Callable[[], Any]:
         def run() -> Any:
-            network.set_attn_implementation(tap)
+            network.set_attn_implementation("headwatch")
             return analyser.read_batch(batch, gradient=gradient)
 
         return run
@@ -126,7 +129,7 @@ def peak_memory(case: Case, source: Path, variant: str) -> float:
     """MiB of peak memory above the weights, in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.profiling.bench", "--peak", variant, "--source", str(source),
                "--tokens", str(case.tokens), "--rows", str(case.rows)]  # fmt: skip
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
 

@@ -199,9 +199,10 @@ class Screen:
         heads = finding.heads if {"heads", "model"} & set(finding.channels) else ()
         detail.append("heads ", style="bright_black").append(", ".join(heads) or "-")
         detail.append("  tokens ", style="bright_black").append(", ".join(finding.tokens) or "-")
+        lines = [head, detail]
         if width >= 100 and finding.summary:
-            detail.append("\n   ").append(finding.summary.splitlines()[0], style="italic")
-        lines = [head, *detail.split("\n")]
+            told_lines = Text(finding.summary, style="italic").wrap(self._console, width - 4)
+            lines += [Text("   ").append_text(line) for line in told_lines[:2]]
         for line in lines:
             line.truncate(width - 1, overflow="ellipsis")
         return lines

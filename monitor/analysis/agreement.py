@@ -12,7 +12,7 @@ def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]))
     0.5
     """
-    if len(one) < 2:  # noqa: PLR2004
+    if len(one) < 2:
         return 0.0
     first, second = _ranks(one), _ranks(other)
     first -= first.mean()

@@ -17,9 +17,11 @@ from torch import Tensor
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """(embeddings (row, token, hidden), the number of each row (row,)) -> its fixed output (row,)."""
-FIRST_STEPS = (12, 24)
+# Measured on 50 sentences against 300 steps: where 16 and 32 steps agree within .1 (94 % of the rows),
+# 32 steps are within .007 of the limit, since the error falls geometrically.
+FIRST_STEPS = (16, 32)
 GROWTH = 2
-AGREEMENT = 0.05
+AGREEMENT = 0.1
 FLOOR = 0.01
 
 

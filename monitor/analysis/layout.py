@@ -100,6 +100,6 @@ def _query_weight(layout: TokenLayout, keys: Tensor) -> Tensor:
     content = layout.real & ~layout.special
     chosen = torch.where(content.any(dim=1, keepdim=True), content, layout.real)
     if layout.causal:
-        chosen = chosen & (keys >= 2)  # noqa: PLR2004
+        chosen = chosen & (keys >= 2)
     weight = chosen.float()
     return weight / weight.sum(dim=1, keepdim=True).clamp_min(1)

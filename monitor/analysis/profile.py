@@ -56,7 +56,7 @@ class ProfileReducer:
 
     def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
         """A block of queries from ``start`` on: (batch, head, query, key)."""
-        assert self._sight is not None  # noqa: S101  # begin comes first
+        assert self._sight is not None  # begin comes first
         self._blocks.append(reduce_block(attention, log_attention, start, self._sight))
         self._rollout.add(attention, start)
 

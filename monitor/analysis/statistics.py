@@ -53,7 +53,7 @@ def content_entropy(sums: KeySums, sight: Sight) -> HeadValues:
     Queries with fewer than two such keys, or with less than 1e-4 of their mass on them, are left
     out of the mean; 0 if none is left.
     """
-    counts = (sight.content_keys >= 2)[:, None] & (sums.content_mass >= CONTENT_MASS_FLOOR)  # noqa: PLR2004
+    counts = (sight.content_keys >= 2)[:, None] & (sums.content_mass >= CONTENT_MASS_FLOOR)
     mass = sums.content_mass.clamp_min(CONTENT_MASS_FLOOR)
     values = _share(mass.log() - sums.content_information / mass, _log_count(sight.content_keys))
     weight = sight.weight[:, None] * counts

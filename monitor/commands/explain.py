@@ -25,7 +25,8 @@ def explain(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=2, help="Cut the input here [default: the model's limit].")
+        int | None,
+        typer.Option("--max-tokens", min=2, help="Cut the input here [default: the model's limit]."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
 ) -> None:
@@ -95,9 +96,13 @@ def summarise(explained: Attribution, *, predicts: bool, limit: int | None) -> s
     towards = [explained.words[i] for i in reversed(order) if explained.word_values[i] > 0]
     sentences = []
     if predicts:
-        sentences.append(f"The model says {prediction.label!r} with probability {prediction.probability:.2f}.")
+        sentences.append(
+            f"The model says {prediction.label!r} with probability {prediction.probability:.2f}."
+        )
     else:
-        sentences.append("The model predicts no label; its mean embedding is explained along its own direction.")
+        sentences.append(
+            "The model predicts no label; its mean embedding is explained along its own direction."
+        )
     if towards:
         sentences.append(f"Driving it most: {_listed(towards)}.")
     if against:

@@ -84,7 +84,9 @@ def write_profile(path: Path, analyses: Sequence[SampleAnalysis], statistics: Se
                 statistics=np.array(statistics, dtype=np.str_),
                 ids=np.array([a.id for a in analyses], dtype=np.str_),
                 rollout=rollout,
-                tokens=np.array([[*a.tokens, *[""] * (width - len(a.tokens))] for a in analyses], dtype=np.str_),
+                tokens=np.array(
+                    [[*a.tokens, *[""] * (width - len(a.tokens))] for a in analyses], dtype=np.str_
+                ),
             )
         partial.replace(path)
     except OSError as error:

@@ -123,7 +123,7 @@ def _load_network(folder: Path, task: Task, settings: ModelSettings) -> Any:
     if missing:
         raise ModelError(
             f"model.source = {settings.source}: its weights lack {', '.join(missing[:3])}"
-            f"{' and more' if len(missing) > 3 else ''}; "  # noqa: PLR2004
+            f"{' and more' if len(missing) > 3 else ''}; "
             f"set model.task to what the model was trained for (it is {task} now)"
         )
     network.eval().requires_grad_(requires_grad=False)
@@ -219,7 +219,7 @@ def _identity(
     settings: ModelSettings, folder: Path, network: nn.Module, task: Task, finding: Finding, answer: Answer
 ) -> ModelIdentity:
     config: Any = network.config
-    labels = ()
+    labels: tuple[str, ...] = ()
     if answer in ("classes", "labels"):
         labels = tuple(str(config.id2label.get(i, i)) for i in range(config.num_labels))
     hub_commit = getattr(config, "_commit_hash", None)

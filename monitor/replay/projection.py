@@ -51,10 +51,7 @@ def recorded_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
 
         return record
 
-    handles = [
-        module.register_forward_hook(recorder(name))  # type: ignore[arg-type]
-        for name, module in model.named_modules()
-    ]
+    handles = [module.register_forward_hook(recorder(name)) for name, module in model.named_modules()]
     try:
         yield calls
     finally:
@@ -62,7 +59,9 @@ def recorded_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
             handle.remove()
 
 
-def find_projections(contexts: Sequence[Tensor], calls: Sequence[ModuleCall]) -> tuple[Projection, ...] | None:
+def find_projections(
+    contexts: Sequence[Tensor], calls: Sequence[ModuleCall]
+) -> tuple[Projection, ...] | None:
     """The projection of each layer, or None unless every layer has one.
 
     ``contexts`` per layer (batch, query, head x dim): the attention output as it was computed.
@@ -124,8 +123,10 @@ def affine_weight(call: ModuleCall) -> Tensor | None:
 
 def _context_of(matrix: Tensor, calls: Sequence[ModuleCall]) -> Tensor | None:
     heads = matrix.shape[1]
-    shaped = [c for c in calls if c.given.ndim == 3 and c.given.shape[:2] == (matrix.shape[0], matrix.shape[2])]
-    inputs = [c for c in shaped if isinstance(c.module, nn.Module) and c.given.shape[-1] % heads == 0]
+    shaped = [
+        c for c in calls if c.given.ndim == 3 and c.given.shape[:2] == (matrix.shape[0], matrix.shape[2])
+    ]
+    inputs = [c for c in shaped if c.given.shape[-1] % heads == 0]
     for source in shaped:
         value = source.returned
         if value.shape[:2] != (matrix.shape[0], matrix.shape[3]) or value.shape[-1] % heads:
@@ -133,6 +134,8 @@ def _context_of(matrix: Tensor, calls: Sequence[ModuleCall]) -> Tensor | None:
         context = torch.matmul(matrix, value.float().unflatten(-1, (heads, -1)).transpose(1, 2))
         flat = context.transpose(1, 2).flatten(2)
         for call in inputs:
-            if call.given.shape == flat.shape and torch.allclose(call.given.float(), flat, atol=1e-4, rtol=1e-3):
+            if call.given.shape == flat.shape and torch.allclose(
+                call.given.float(), flat, atol=1e-4, rtol=1e-3
+            ):
                 return call.given
     return None

@@ -187,7 +187,9 @@ def _of_real(values: Tensor, real: Tensor) -> Tensor:
 
 def _is_causal(batch: Batch, matrices: Sequence[Tensor]) -> bool:
     """True where no real query looks ahead, in any layer."""
-    ahead = max(float((matrix.float().triu(1).sum(dim=-1).amax(dim=1) * batch.real).max()) for matrix in matrices)
+    ahead = max(
+        float((matrix.float().triu(1).sum(dim=-1).amax(dim=1) * batch.real).max()) for matrix in matrices
+    )
     return ahead == 0.0
 
 

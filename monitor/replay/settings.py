@@ -15,7 +15,8 @@ class ModelSettings(Settings):
     """Which model to load and how to run it.
 
     ``source`` is a Hugging Face directory or hub id (a ``models:/`` address is resolved to a folder
-    by the caller). ``token_budget`` bounds a batch, rows times the longest row: about a thousand tokens stay in cache and were faster than more. ``threads`` is the
+    by the caller). ``token_budget`` bounds a batch, rows times the longest row:
+    about a thousand tokens stay in cache and were faster than more. ``threads`` is the
     number of torch threads: one leaves the rest of the machine to the server that is watched.
     """
 

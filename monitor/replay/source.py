@@ -38,11 +38,13 @@ def resolve_source(source: str, revision: str | None) -> Path:
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or folder.exists():
         raise ModelError(f"model.source = {source}: is no directory; give a Hugging Face model directory")
     try:
-        fetched = huggingface_hub.snapshot_download(source, revision=revision, allow_patterns=list(_DOWNLOADED))
+        fetched = huggingface_hub.snapshot_download(
+            source, revision=revision, allow_patterns=list(_DOWNLOADED)
+        )
     except Exception as error:
         raise ModelError(
-            f"model.source = {source}: is no directory, and the hub did not give it ({type(error).__name__}); "
-            "give a Hugging Face model directory, or a hub id that can be reached"
+            f"model.source = {source}: is no directory, and the hub did not give it "
+            f"({type(error).__name__}); give a Hugging Face model directory, or a hub id that can be reached"
         ) from None
     return _complete(Path(fetched), source)
 
@@ -60,9 +62,7 @@ def _complete(folder: Path, source: str) -> Path:
             f"model.source = {source}: has no weights file; put model.safetensors beside config.json"
         )
     if not names.intersection(TOKENIZER_FILES):
-        raise ModelError(
-            f"model.source = {source}: has no tokenizer; put tokenizer.json beside config.json"
-        )
+        raise ModelError(f"model.source = {source}: has no tokenizer; put tokenizer.json beside config.json")
     return folder
 
 

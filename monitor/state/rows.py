@@ -26,6 +26,11 @@ class WindowRow:
     kept: int
     status: WindowStatus
 
+    @property
+    def last_moment(self) -> float:
+        """Its end; while it is open, its start."""
+        return self.start if self.end is None else self.end
+
 
 class OutboxUsage(NamedTuple):
     """What waits for its sink, by kind and in bytes, and how many records were dropped so far."""

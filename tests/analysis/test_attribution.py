@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
+
 from monitor.analyse import Analyser
 from monitor.analysis.attribution import integrate
 from monitor.records import Sample
-
-from tests.models import WORDS
 
 FAMILIES = ("bert", "roberta", "gpt2", "llama", "deberta", "encoder")
 TEXTS = ("the cat sat on the mat, and the dog ran.", "a small dog", "it was unable to walk!")
@@ -92,21 +91,20 @@ def test_a_row_that_does_not_converge_is_flagged_and_the_others_take_fewer_steps
 def test_the_target_stays_the_same_where_the_class_changes_along_the_path(
     tiny_analyser: Callable[..., Analyser],
 ) -> None:
-    analyser = tiny_analyser("bert")
+    analyser = tiny_analyser("bert", max_tokens=60)
     network, tokenizer = analyser.model.network, analyser.model.tokenizer
-    changed = 0
-    for attribution in analyser.attribute(samples((*TEXTS, *WORDS[:16]))):
-        ids = torch.tensor([tokenizer.convert_tokens_to_ids(list(attribution.tokens))])
-        content = torch.tensor([[token not in ("[CLS]", "[SEP]") for token in attribution.tokens]])
-        with torch.no_grad():
-            given = network(ids).logits[0]
-            empty = network(torch.where(content, tokenizer.pad_token_id, ids)).logits[0]
-        target = attribution.prediction.target
-        changed += int(empty.argmax()) != target
-        assert target == int(given.argmax())
-        wanted = float(given[target] - empty[target])
-        assert float(attribution.values.sum()) == pytest.approx(wanted, rel=0.05, abs=0.01)
-    assert changed
+    ids = tokenizer(TEXTS[1], return_tensors="pt")["input_ids"]
+    blank = ids.clone()
+    blank[:, 1:-1] = tokenizer.pad_token_id
+    with torch.no_grad():
+        # with this bias the two ends of the path have opposite logits, so another class wins at each
+        network.classifier.bias -= (network(ids).logits[0] + network(blank).logits[0]) / 2
+        given, empty = network(ids).logits[0], network(blank).logits[0]
+    assert given.argmax() != empty.argmax()
+    (attribution,) = analyser.attribute(samples(TEXTS[1:2]))
+    target = attribution.prediction.target
+    assert target == int(given.argmax())
+    assert float(attribution.values.sum()) == pytest.approx(float(given[target] - empty[target]), rel=0.05)
 
 
 def test_attribution_stops_when_asked(tiny_analyser: Callable[..., Analyser]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from monitor.cli import main
 
+from monitor.cli import main
 from tests.models import save_tiny
 
 LINES = (
@@ -142,9 +142,13 @@ def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFix
     ("options", "code", "message"),
     [
         (("--text", " "), 4, "--text: is empty; give the text to explain"),
-        (("--text", "a", "--model", "/none"), 3, "model.source = /none: is no directory; give a Hugging Face model directory"),
+        (
+            ("--text", "a", "--model", "/none"),
+            3,
+            "model.source = /none: is no directory; give a Hugging Face model directory",
+        ),
     ],
-)  # fmt: skip
+)
 def test_explain_says_what_to_change(
     options: tuple[str, ...], code: int, message: str, model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from monitor.analyse import Analyser, stack
 from monitor.analysis.layout import Sight, TokenLayout
 from monitor.analysis.statistics import HEAD_STATISTICS, KeySums, join_blocks, reduce_block
@@ -74,7 +75,11 @@ def test_padding_on_either_side_changes_no_head_statistic(name: str, causal: boo
         torch.testing.assert_close(other, values[0], atol=2e-6, rtol=0)
 
 
-@given(seed=st.integers(0, 10_000), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), causal=st.booleans())
+@given(
+    seed=st.integers(0, 10_000),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    causal=st.booleans(),
+)
 def test_bounded_statistics_stay_within_zero_and_one(seed: int, lengths: list[int], causal: bool) -> None:
     log_attention, norms, _, sight = random_layer(seed, lengths, causal=causal, side="right", width=10)
     sums = key_sums(log_attention, norms, sight, 10)

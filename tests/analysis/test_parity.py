@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
 from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
 from monitor.records import STATISTICS, Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-
 from tests.analysis import numpy_reference
 from tests.models import minilm, save_tiny, smollm2
 
@@ -79,9 +79,13 @@ class Reference:
             weight = weight if type(modules[name]).__name__ == "Conv1D" else weight.T
             profile.append(
                 numpy_reference.statistics(
-                    matrix, special=special, causal=self.causal, window=self.window,
-                    context=context, weight=weight,
-                )  # fmt: skip
+                    matrix,
+                    special=special,
+                    causal=self.causal,
+                    window=self.window,
+                    context=context,
+                    weight=weight,
+                )
             )
         return np.stack(profile), numpy_reference.rollout_row(matrices, causal=self.causal)
 
@@ -112,7 +116,9 @@ def worst_difference(analyser: Analyser, reference: Reference, texts: tuple[str,
     for text, (profile, rollout) in zip(texts, profiles(analyser, texts), strict=True):
         wanted, wanted_rollout = reference.row(text)
         np.testing.assert_array_equal(np.isnan(profile), np.isnan(wanted))
-        worst = max(worst, float(np.nanmax(np.abs(profile - wanted))), float(np.abs(rollout - wanted_rollout).max()))
+        worst = max(
+            worst, float(np.nanmax(np.abs(profile - wanted))), float(np.abs(rollout - wanted_rollout).max())
+        )
     return worst
 
 

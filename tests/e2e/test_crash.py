@@ -53,14 +53,18 @@ def test_a_killed_sidecar_loses_nothing_durable_and_judges_and_alerts_each_windo
             feeder.join()
         _wait_until_judged(watch)
         verdicts = watch.verdicts()
-        wait_for("the outbox is empty", lambda: not any(watch.status()["outbox"]["records"].values()), seconds=30)
+        wait_for(
+            "the outbox is empty", lambda: not any(watch.status()["outbox"]["records"].values()), seconds=30
+        )
         watch.server.stop()
 
     indexes = [verdict["index"] for verdict in verdicts]
     assert indexes == list(range(len(indexes))), "each window is judged once, none is skipped"
     assert all(verdict["received"] == 40 for verdict in verdicts)
     with closing(sqlite3.connect(watch.state)) as db:
-        waiting = db.execute("SELECT coalesce(sum(received), 0) FROM windows WHERE status = 'open'").fetchone()[0]
+        waiting = db.execute(
+            "SELECT coalesce(sum(received), 0) FROM windows WHERE status = 'open'"
+        ).fetchone()[0]
         # A batch whose answer the crash swallowed may be in; one that was acknowledged must be.
         assert 40 * len(verdicts) + waiting >= len(acknowledged)
     assert len(messages) == sum(_messages(verdict) for verdict in verdicts), "each alert is sent, and once"

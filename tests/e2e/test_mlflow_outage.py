@@ -38,11 +38,12 @@ def test_evidence_waits_for_mlflow_and_arrives_once(tmp_path: Path, tiny_classif
 def _send_windows(watch: Sidecar, count: int, *, first: int = 0) -> None:
     for window in range(first, first + count):
         watch.send(
-            [
-                {"id": f"{window}-{i}", "text": " ".join(CALM[(window * 40 + i * 3 + k) % 15] for k in range(4 + i % 7))}
-                for i in range(40)
-            ]
+            [{"id": f"{window}-{i}", "text": _sentence(window * 40 + i * 3, 4 + i % 7)} for i in range(40)]
         )
+
+
+def _sentence(start: int, length: int) -> str:
+    return " ".join(CALM[(start + k) % len(CALM)] for k in range(length))
 
 
 def _wait_for_windows(watch: Sidecar, count: int) -> None:
@@ -59,9 +60,9 @@ def _wait_until_delivered(watch: Sidecar) -> None:
 
 
 def _failures(watch: Sidecar) -> bool:
+    lines = [line for line in watch.metrics().splitlines() if 'sink="mlflow"' in line]
     return any(
-        line.startswith("headwatch_sink_failures_total") and 'sink="mlflow"' in line and float(line.split()[-1]) > 0
-        for line in watch.metrics().splitlines()
+        line.startswith("headwatch_sink_failures_total") and float(line.split()[-1]) > 0 for line in lines
     )
 
 

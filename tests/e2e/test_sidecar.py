@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -39,7 +40,9 @@ class Traffic:
         self._watch.send(batch)
         self.windows += 1
         wait_for(
-            f"window {self.windows - 1} is judged", lambda: len(self._watch.verdicts()) >= self.windows, seconds=90
+            f"window {self.windows - 1} is judged",
+            lambda: len(self._watch.verdicts()) >= self.windows,
+            seconds=90,
         )
         return self._watch.verdicts()[-1]
 
@@ -95,7 +98,10 @@ def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(watch: Sidecar, tmp_pa
     path = tmp_path / "run" / "headwatch.yaml"
     values = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**values, "window": {"sampels": 3}}))
-    assert _reload(watch) == (400, f"{path}:{_line(path, 'sampels')}: window.sampels: unknown key; did you mean 'samples'?\n")
+    assert _reload(watch) == (
+        400,
+        f"{path}:{_line(path, 'sampels')}: window.sampels: unknown key; did you mean 'samples'?\n",
+    )
     assert "headwatch_config_last_reload_successful 0.0" in watch.metrics()
     path.write_text(yaml.safe_dump({**values, "model": {"source": "/elsewhere"}}))
     assert _reload(watch) == (
@@ -125,18 +131,22 @@ def test_a_restart_goes_on_where_it_stopped(model: Path, tmp_path: Path) -> None
 
 
 def test_a_taken_address_is_said_at_once(watch: Sidecar, model: Path, tmp_path: Path) -> None:
-    import subprocess
-
     other = sidecar(tmp_path / "other", model=model)
     path = tmp_path / "other" / "headwatch.yaml"
     values = yaml.safe_load(path.read_text())
     taken = watch.ingest.removeprefix("http://")
     path.write_text(yaml.safe_dump({**values, "ingest": {"listen": taken}}))
     ended = subprocess.run(
-        list(other.server.command), capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2], check=False
+        list(other.server.command),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+        check=False,
     )
     assert ended.returncode == 2
-    assert ended.stderr == f"headwatch: ingest.listen = {taken}: Address already in use; choose a free address\n"
+    said = f"headwatch: ingest.listen = {taken}: Address already in use; choose a free address\n"
+    assert ended.stderr == said
 
 
 def _until_quiet(traffic: Traffic) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import MambaConfig, MambaForCausalLM, T5Config, T5ForConditionalGeneration
+
 from monitor.errors import ModelError
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
-from transformers import MambaConfig, MambaForCausalLM, T5Config, T5ForConditionalGeneration
-
 from tests.models import SPECIAL, tiny_bert, word_piece_tokenizer
 
 
@@ -34,7 +34,10 @@ def change_config(folder: Path, **changes: Any) -> None:
 
 
 def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
-    assert message(tmp_path / "no") == "model.source = MODEL: is no directory; give a Hugging Face model directory"
+    assert (
+        message(tmp_path / "no")
+        == "model.source = MODEL: is no directory; give a Hugging Face model directory"
+    )
 
 
 def test_a_hub_id_that_cannot_be_reached() -> None:
@@ -52,7 +55,9 @@ def test_an_mlflow_address_that_nobody_resolved() -> None:
 
 
 def test_a_directory_without_a_configuration(tmp_path: Path) -> None:
-    assert message(tmp_path) == "model.source = MODEL: has no config.json; give a Hugging Face model directory"
+    assert (
+        message(tmp_path) == "model.source = MODEL: has no config.json; give a Hugging Face model directory"
+    )
 
 
 def test_a_configuration_that_is_no_json(bert: Path) -> None:
@@ -115,9 +120,7 @@ def test_a_model_without_attention(tmp_path: Path) -> None:
     word_piece_tokenizer(decoder=True).save_pretrained(tmp_path)
     text = message(tmp_path)
     assert text.startswith("model.source = MODEL: has no attention that can be read (")
-    assert text.endswith(
-        "); head profiles and rollout need it; only prediction and attribution would remain"
-    )
+    assert text.endswith("); head profiles and rollout need it; only prediction and attribution would remain")
 
 
 def test_an_encoder_decoder(tmp_path: Path) -> None:

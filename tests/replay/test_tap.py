@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
 from monitor.records import Sample
 from monitor.replay import tap
 from monitor.replay.model import load_model
 from monitor.replay.selftest import MatrixCollector
 from monitor.replay.settings import ModelSettings
 from monitor.replay.weights import weights_hash, weights_stamp
-from transformers import AttentionMaskInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 TAPPED = ("bert", "encoder", "roberta", "gpt2", "llama", "mistral")
 
@@ -58,7 +59,10 @@ def _scaled(module: Any, query: Any, key: Any, value: Any, mask: Any, **options:
     ("fault", "family"), [(_without_mask, "bert"), (_swapped, "llama"), (_scaled, "llama"), (_scaled, "bert")]
 )
 def test_the_self_test_refuses_a_faulty_tap(
-    fault: Callable[..., Any], family: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    fault: Callable[..., Any],
+    family: str,
+    tiny_folder: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def register() -> None:
         tap.AttentionInterface.register(tap.TAP, fault)

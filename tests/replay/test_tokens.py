@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from monitor.records import Sample
-from monitor.replay.tokens import Encoded, Refused, TextEncoder, token_limit
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, PreTrainedTokenizerFast, RobertaConfig
 
+from monitor.records import Sample
+from monitor.replay.tokens import Encoded, Refused, TextEncoder, token_limit
 from tests.models import word_piece_tokenizer
 
 
