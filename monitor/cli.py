@@ -113,3 +113,7 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import binom
@@ -77,7 +78,7 @@ def window_of(
 
 def quiet_run(
     bench: Bench, *, baselines: int, windows: int, size: int, samples: int, false_alarms: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Alarms over quiet windows, against the 99 % binomial bound of the setting."""
     alarms, in_alarm, largest, seconds = 0, 0, -np.inf, 0.0
     expected = 0.0
@@ -111,7 +112,7 @@ def quiet_run(
 
 def drift_run(
     bench: Bench, *, shifted: str, share: float, baselines: int, size: int, samples: int, false_alarms: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Windows until the alarm, which channels it came from, and windows until it is quiet again."""
     delays, recoveries, channels, words = [], [], Counter[str](), Counter[str]()
     early = 0
@@ -192,27 +193,29 @@ def _windows(
         yield window_of(quiet, draw, size, shifted if story.shifted else None, share)
 
 
-def run(bench: Bench, *, smoke: bool) -> dict[str, object]:
+def run(bench: Bench, *, smoke: bool) -> dict[str, Any]:
     """All measurements; ``smoke``: a few of each."""
     baselines = 2 if smoke else 10
-    quiet = [{"false_alarms": "1 per 100 windows", "size": 200, "samples": 2000, "windows": 10 if smoke else 100}]
+    quiet = [
+        {"false_alarms": "1 per 100 windows", "size": 200, "samples": 2000, "windows": 10 if smoke else 100}
+    ]
     if not smoke:
         quiet += [
             {"false_alarms": "1 per 30d", "size": 200, "samples": 2000, "windows": 100},
-            {"false_alarms": "1 per 100 windows", "size": 50, "samples": 300, "windows": 100},
-            {"false_alarms": "1 per 100 windows", "size": 200, "samples": 500, "windows": 100},
-            {"false_alarms": "1 per 100 windows", "size": 500, "samples": 1000, "windows": 50},
+            {"false_alarms": "1 per 100 windows", "size": 50, "samples": 300, "windows": 50},
+            {"false_alarms": "1 per 100 windows", "size": 200, "samples": 500, "windows": 50},
+            {"false_alarms": "1 per 100 windows", "size": 500, "samples": 1000, "windows": 25},
         ]
     drifts = [("imdb_same_length", 0.25), *((f"trigger_{word}", 0.10) for word in TRIGGERS)]
     if smoke:
         drifts = drifts[:2]
     else:
         drifts += [("imdb_same_length", 0.10), ("guardian", 0.10), ("guardian", 0.05)]
-    result: dict[str, object] = {"quiet": [], "drift": []}
+    result: dict[str, Any] = {"quiet": [], "drift": []}
     for setting in quiet:
         row = quiet_run(bench, baselines=baselines, **setting)
         print(_quiet_line(row), flush=True)
-        result["quiet"].append(row)  # type: ignore[attr-defined]
+        result["quiet"].append(row)
     for shifted, share in drifts:
         row = drift_run(
             bench,
@@ -224,11 +227,11 @@ def run(bench: Bench, *, smoke: bool) -> dict[str, object]:
             false_alarms="1 per 30d",
         )
         print(_drift_line(row), flush=True)
-        result["drift"].append(row)  # type: ignore[attr-defined]
+        result["drift"].append(row)
     return result
 
 
-def _quiet_line(row: dict[str, object]) -> str:
+def _quiet_line(row: dict[str, Any]) -> str:
     return (
         f"quiet  baseline {row['baseline_samples']:>4}  window {row['window']:>3}  {row['false_alarms']:<18}"
         f"  {row['alarms']} alarms in {row['windows']} windows (99 % bound {row['bound_99']}), largest log "
@@ -236,10 +239,11 @@ def _quiet_line(row: dict[str, object]) -> str:
     )
 
 
-def _drift_line(row: dict[str, object]) -> str:
+def _drift_line(row: dict[str, Any]) -> str:
     return (
-        f"drift  {row['shift']:<22} {100 * float(str(row['share'])):>3.0f} %  alarm after {row['median_delay']:g}, "
-        f"quiet again after {row['median_recovery']}  by {', '.join(row['channels'])}  {' '.join(row['words'])}"  # type: ignore[call-overload,arg-type]
+        f"drift  {row['shift']:<22} {100 * row['share']:>3.0f} %  alarm after {row['median_delay']:g}, "
+        f"quiet again after {row['median_recovery']}  by {', '.join(row['channels'])}  "
+        f"{' '.join(row['words'])}"
     )
 
 
@@ -255,26 +259,30 @@ def main() -> int:
     bench = Bench(features=features, identity=identity, statistics=statistics)
     result = run(bench, smoke=arguments.smoke)
     goals = {
-        "false alarms within the 99 % bound": all(row["kept"] for row in result["quiet"]),  # type: ignore[attr-defined]
+        "false alarms within the 99 % bound": all(row["kept"] for row in result["quiet"]),
         "25 % IMDb within 5 windows": _median(result, "imdb_same_length", 0.25) <= 5,
         "a trigger word in 10 % within 3 windows": all(
-            row["median_delay"] <= 3 for row in result["drift"] if row["shift"].startswith("trigger")  # type: ignore[attr-defined]
+            row["median_delay"] <= 3 for row in result["drift"] if row["shift"].startswith("trigger")
         ),
     }
     for goal, reached in goals.items():
         print(f"{'reached' if reached else 'MISSED '}  {goal}")
     if not arguments.smoke:
         result["goals"] = goals
-        result["machine"] = {"python": platform.python_version(), "numpy": np.__version__, "cpu": platform.machine()}
+        result["machine"] = {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "cpu": platform.machine(),
+        }
         result["model"] = {"name": identity.name, "weights_sha256": identity.weights_hash}
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0 if all(goals.values()) else 1
 
 
-def _median(result: dict[str, object], shift: str, share: float) -> float:
+def _median(result: dict[str, Any], shift: str, share: float) -> float:
     rows = result["drift"]
-    return next(row["median_delay"] for row in rows if row["shift"] == shift and row["share"] == share)  # type: ignore[attr-defined]
+    return next(row["median_delay"] for row in rows if row["shift"] == shift and row["share"] == share)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ class Finding:
     ``windows_until_named`` counts until the alarm named what was done; an act goes on until then, and
     what is told here is the verdict of that window. ``channels`` are those in alarm.
     ``heads`` are the channel model's for a fault, else those of the channel heads, strongest first;
-    ``tokens`` are the words gained. ``arrived_after`` is in seconds after the verdict, None when the
-    alert did not arrive (or no Alertmanager runs); ``alert`` is its text.
+    ``tokens`` are the words gained, ``lost`` those lost. ``arrived_after`` is in seconds after the
+    verdict, None when the alert did not arrive (or no Alertmanager runs); ``alert`` is its text.
     """
 
     act: Act
@@ -37,6 +37,7 @@ class Finding:
     channels: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     summary: str = ""
     arrived_after: float | None = None
     alert: str = ""
@@ -75,6 +76,7 @@ def read_alarm(verdict: dict[str, Any], act: Act) -> dict[str, Any]:
         "channels": tuple(name for name, channel in channels.items() if channel["alarm"]),
         "heads": tuple(f"L{item['layer']}H{item['head']}" for item in heads[:TOP]),
         "tokens": tuple(channels.get("tokens", {}).get("gained", [])[:TOP]),
+        "lost": tuple(channels.get("tokens", {}).get("lost", [])[:TOP]),
         "summary": verdict["summary"],
     }
 
@@ -154,4 +156,5 @@ def _act_to_json(finding: Finding, plan: Plan) -> dict[str, Any]:
     found["alarm"] = finding.windows_until_alarm is not None
     found["top_heads"] = found.pop("heads")
     found["top_tokens"] = found.pop("tokens")
+    found["lost_tokens"] = found.pop("lost")
     return {"act": found.pop("act"), "done": done, **found}

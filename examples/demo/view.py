@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -12,21 +11,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from examples.demo.drawing import (
+    ACT_STYLE,
+    CHANNELS,
+    NARROW,
+    Row,
+    link_lines,
+    number,
+    share,
+    state_text,
+    window_cells,
+)
 from examples.demo.plan import Act
 from examples.demo.summary import Finding
 
-CHANNELS = ("heads", "rollout", "tokens", "prediction", "input", "fidelity", "model")
-NARROW = {"rollout": "roll", "prediction": "pred", "fidelity": "fidel"}
 SEVERITY_STYLE = {"page": "bold white on red", "ticket": "bold black on yellow", "note": "black on cyan"}
-ACT_STYLE = {"domain": "magenta", "trigger": "yellow", "fault": "red", "quiet": "green", "recovery": "green"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One judged window."""
-
-    name: str
-    verdict: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,32 +34,6 @@ class Told:
 
     finding: Finding
     cleared: int | None = None
-
-
-def share(evidence: float, limit: float) -> float:
-    """Evidence as a part of its limit, within [0, 1]; evidence below zero speaks for quiet."""
-    if not math.isfinite(evidence) or limit <= 0:
-        return 1.0 if evidence == math.inf else 0.0
-    return min(1.0, max(0.0, evidence / limit))
-
-
-def gauge(evidence: float, limit: float, width: int, *, alarm: bool) -> Text:
-    """The number over a bar that fills ``width`` cells at the limit; red then, yellow from half of it."""
-    part = share(evidence, limit)
-    text = Text(number(evidence).ljust(width)[:width], style="bright_black" if part == 0 else "")
-    colour = "red" if alarm or part >= 1.0 else "yellow" if part >= 0.5 else "green"
-    text.stylize(
-        f"bold white on {colour}" if colour == "red" else f"black on {colour}", 0, round(part * width)
-    )
-    return text
-
-
-def number(value: float) -> str:
-    """Three digits or so: ``-2.3``, ``0.05``, ``457``."""
-    if not math.isfinite(value):
-        return "∞" if value > 0 else "-∞" if value < 0 else "-"
-    digits = 0 if abs(value) >= 99.5 else 1 if abs(value) >= 0.95 else 2
-    return f"{value:.{digits}f}"
 
 
 class Screen:
@@ -143,7 +116,7 @@ class Screen:
             f" {self._title}",
             (f"   {seconds // 60}:{seconds % 60:02d}", "bold"),
         )
-        return [title, *_link_lines(self._links, width)]
+        return [title, *link_lines(self._links, width)]
 
     def _windows(self, room: int, width: int) -> Table:
         cells = max(5, min(11, (width - 22) // (len(CHANNELS) + 1) - 1))
@@ -158,7 +131,7 @@ class Screen:
         if limits:
             table.add_row("", "limit", *limits, "", style="bright_black")
         for row in self._rows[-room:]:
-            table.add_row(*_cells(row, cells))
+            table.add_row(*window_cells(row, cells))
         return table
 
     def _limits(self) -> list[str]:
@@ -198,10 +171,14 @@ class Screen:
         detail = Text("   ")
         heads = finding.heads if {"heads", "model"} & set(finding.channels) else ()
         detail.append("heads ", style="bright_black").append(", ".join(heads) or "-")
-        detail.append("  tokens ", style="bright_black").append(", ".join(finding.tokens) or "-")
+        detail.append("  tokens gained ", style="bright_black").append("  ".join(finding.tokens) or "-")
+        if finding.lost:
+            detail.append("  lost ", style="bright_black").append("  ".join(finding.lost))
         lines = [head, detail]
         if width >= 100 and finding.summary:
-            told_lines = Text(finding.summary, style="italic").wrap(self._console, width - 4)
+            told_lines = Text(finding.summary, style="italic").wrap(self._console, width - 6)
+            if len(told_lines) > 2:
+                told_lines[1].append(" …")
             lines += [Text("   ").append_text(line) for line in told_lines[:2]]
         for line in lines:
             line.truncate(width - 1, overflow="ellipsis")
@@ -214,41 +191,6 @@ class Screen:
             return "waiting for Alertmanager"
         how = "arrived through Alertmanager after" if width >= 100 else "Alertmanager"
         return f"{how} {finding.arrived_after:.0f} s"
-
-
-def _cells(row: Row, cells: int) -> list[Text]:
-    verdict, style = row.verdict, ACT_STYLE.get(row.name, "cyan")
-    drawn = [Text(str(verdict["index"])), Text(row.name, style=style)]
-    for judged in (verdict if verdict["channels"] else None, *map(verdict["channels"].get, CHANNELS)):
-        if judged is None:
-            drawn.append(Text("·", style="bright_black"))
-        else:
-            drawn.append(gauge(judged["evidence"], judged["limit"], cells, alarm=judged["alarm"]))
-    return [*drawn, _state(verdict)]
-
-
-def _state(verdict: dict[str, Any]) -> Text:
-    if verdict["raised"]:
-        return Text("ALARM", style="bold red")
-    if verdict["cleared"]:
-        return Text("cleared", style="bold green")
-    state = str(verdict["state"]).replace("_", " ")
-    return Text(state, style="red" if verdict["alarm"] else "bright_black")
-
-
-def _link_lines(links: dict[str, str], width: int) -> list[Text]:
-    """The links, several to a line where they fit; a long one keeps a line without its label."""
-    lines: list[Text] = []
-    line = Text()
-    for name, url in links.items():
-        entry = Text.assemble((f" {name} ", "bright_black"), (url, f"cyan link {url}"))
-        if entry.cell_len > width:
-            entry = Text(url, style=f"cyan link {url}")
-        if line and line.cell_len + 1 + entry.cell_len > width:
-            lines.append(line)
-            line = Text()
-        line.append_text(entry)
-    return [*lines, line] if line else lines
 
 
 class LiveView(Screen):
@@ -287,7 +229,7 @@ class PlainView(Screen):
         )
         parts = f" ({channels})" if channels else ""
         pooled = share(verdict["evidence"], verdict["limit"])
-        state = _state(verdict).plain
+        state = state_text(verdict).plain
         self._line(f"window {verdict['index']} [{name}] {state}: evidence {pooled:.0%} of its limit{parts}")
 
     def alarm(self, act: Act, finding: Finding) -> None:

@@ -52,7 +52,8 @@ def backtest(
 
     if window < SMALLEST_WINDOW:
         raise ConfigError(
-            f"--window = {window}: must be at least {SMALLEST_WINDOW}; fewer samples cannot be told from noise"
+            f"--window = {window}: must be at least {SMALLEST_WINDOW}; "
+            "fewer samples cannot be told from noise"
         )
     try:
         settings = DriftSettings(false_alarms=false_alarms)

@@ -48,7 +48,7 @@ def build(
     key_file: Annotated[
         Path | None,
         typer.Option(
-            help="The key that hashes rare words, the sidecar's own; default: headwatch.key beside the output.",
+            help="The sidecar's key that hashes rare words; default: headwatch.key beside the output.",
             show_default=False,
         ),
     ] = None,

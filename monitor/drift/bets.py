@@ -3,13 +3,14 @@
 u = (mid-rank + .5) / (N + 1) in the frozen, sorted baseline.
 Scores: location 2u - 1; spread 6u^2 - 6u + 1; tails 1{u < .01 or u > .99}; spread and tails are
 centred on their own baseline mean, so that ties (constant or discrete features) score 0.
-Tolerance: tau = 5 sigma / sqrt(N) + 1.5 sqrt(v) with sigma = .577 (location), .447 (spread) and v
+Tolerance: tau = 6 sigma / sqrt(N) + 1.5 sqrt(v) with sigma = .577 (location), .447 (spread) and v
 the excess variance between the baseline's time blocks; tails: max(.01, .7 / sqrt(N)) + 1.5 sqrt(v).
 Bets per sample: 1 + lambda (+-score - tau), lambda in {.1, .3, .6}; tails, upwards only, in
 {.5, 1.5, 4}. While |E[score]| <= tau every bet has mean <= 1, so products are e-values.
 
 The tolerance is what a finite, shared baseline costs: its error is the same in every window and
-would otherwise accumulate. Shekhar & Ramdas 2021 (testing by betting).
+would otherwise accumulate. Six and not five, so that it also covers (4.2 sd of the difference) a
+stream that itself comes from no more samples than the baseline. Shekhar & Ramdas 2021 (testing by betting).
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def fit_bets(values: NDArray[np.floating], blocks: NDArray[np.intp]) -> RankBets
     centre[2] = np.maximum(2 * TAIL, centre[2])
     wobble = np.stack([1.5 * np.sqrt(excess_variance(score, blocks)) for score in raw])
     root = np.sqrt(samples)
-    floor = np.array([5 * 0.577 / root, 5 * 0.447 / root, max(0.01, 0.7 / root)])
+    floor = np.array([6 * 0.577 / root, 6 * 0.447 / root, max(0.01, 0.7 / root)])
     return RankBets(table=table, centre=centre, tolerance=floor[:, None] + wobble, samples=samples)
 
 

@@ -43,33 +43,25 @@ _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 def load_model(settings: ModelSettings) -> ReplayModel:
     """Load a model and run the self-test; sets torch's thread count. Raises ``ModelError``."""
     torch.set_num_threads(settings.threads)
-    folder = resolve_source(settings.source, settings.revision)
-    config = read_config(folder, settings.source)
-    task = task_of(config, settings.task, settings.source)
     register_tap()
+    folder = resolve_source(settings.source, settings.revision)
     with _quiet_transformers():
+        config = read_config(folder, settings.source)
+        task = task_of(config, settings.task, settings.source)
         tokenizer = _load_tokenizer(folder, settings.source)
         network = _load_network(folder, task, settings)
-        limit = token_limit(tokenizer, config, position_padding(network), settings.max_tokens)
-        vocabulary = int(network.get_input_embeddings().weight.shape[0])
-        encoder = TextEncoder(tokenizer, max_tokens=limit, vocabulary=vocabulary)
-        answer = _answer(task, network.config)
-        if answer in ("classes", "labels", "value") and network.config.pad_token_id is None:
+        if network.config.pad_token_id is None:
             network.config.pad_token_id = tokenizer.pad_token_id
+        encoder = _encoder(tokenizer, network, settings)
         batches = _self_test_batches(encoder, tokenizer, settings)
         finding = _test(network, batches, settings.source)
         takes_gradient, explicit = _gradient_route(network, batches[0])
-    statistics = tuple(
-        name
-        for name in STATISTICS
-        if not (name == "separator" and finding.causal)
-        and not (name == "output_norm" and finding.projections is None)
-    )
+    answer = _answer(task, network.config)
     return ReplayModel(
         identity=_identity(settings, folder, network, task, finding, answer),
         answer=answer,
         finding=finding,
-        statistics=statistics,
+        statistics=_statistics(finding),
         refusals=_refusals(finding, network.config, takes_gradient=takes_gradient),
         token_budget=settings.token_budget,
         takes_gradient=takes_gradient,
@@ -79,6 +71,20 @@ def load_model(settings: ModelSettings) -> ReplayModel:
         encoder=encoder,
         names={id(module): name for name, module in network.named_modules()},
     )
+
+
+def _encoder(tokenizer: Any, network: Any, settings: ModelSettings) -> TextEncoder:
+    limit = token_limit(tokenizer, network.config, position_padding(network), settings.max_tokens)
+    vocabulary = int(network.get_input_embeddings().weight.shape[0])
+    return TextEncoder(tokenizer, max_tokens=limit, vocabulary=vocabulary)
+
+
+def _statistics(finding: Finding) -> tuple[str, ...]:
+    """Those that this model has: a decoder has no separator, some have no output projection."""
+    lacking = {"separator"} if finding.causal else set()
+    if finding.projections is None:
+        lacking.add("output_norm")
+    return tuple(name for name in STATISTICS if name not in lacking)
 
 
 @contextmanager
@@ -222,10 +228,13 @@ def _identity(
     labels: tuple[str, ...] = ()
     if answer in ("classes", "labels"):
         labels = tuple(str(config.id2label.get(i, i)) for i in range(config.num_labels))
-    hub_commit = getattr(config, "_commit_hash", None)
+    is_local = Path(settings.source).expanduser().is_dir()
+    # a hub model lies in a snapshot folder that is named after its commit
+    name = folder.resolve().name if is_local else settings.source
+    revision = "unversioned" if is_local else folder.name
     return ModelIdentity(
-        name=settings.name or folder.resolve().name,
-        revision=settings.revision or hub_commit or "unversioned",
+        name=settings.name or name,
+        revision=settings.revision or revision,
         weights_hash=weights_hash(folder),
         architecture=type(network).__name__,
         task=task,

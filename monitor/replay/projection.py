@@ -16,17 +16,16 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """Layer ``layer``'s output projection. ``weight`` (head x dimension, hidden) is f(I) - f(0)."""
+    """Layer ``layer``'s output projection W_O, and its Gram matrix W_h W_h^T per head.
+
+    ``grams`` (head, dim, dim): the norm of what head h writes is sqrt(c_h G_h c_h^T). The weight
+    itself is not kept: over all layers it would be a second copy of a tenth of the model.
+    """
 
     layer: int
     name: str
     module: nn.Module
-    weight: Tensor
-
-    def head_grams(self, heads: int) -> Tensor:
-        """W_h W_h^T per head, (head, dim, dim): the norm of c W_h is sqrt(c G_h c^T)."""
-        per_head = self.weight.double().unflatten(0, (heads, -1))
-        return (per_head @ per_head.transpose(-1, -2)).float()
+    grams: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def recorded_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
 
 
 def find_projections(
-    contexts: Sequence[Tensor], calls: Sequence[ModuleCall]
+    contexts: Sequence[Tensor], calls: Sequence[ModuleCall], heads: int
 ) -> tuple[Projection, ...] | None:
     """The projection of each layer, or None unless every layer has one.
 
@@ -68,7 +67,7 @@ def find_projections(
     """
     found: list[Projection] = []
     for layer, context in enumerate(contexts):
-        projection = _of_layer(layer, context, calls)
+        projection = _of_layer(layer, context, calls, heads)
         if projection is None:
             return None
         found.append(projection)
@@ -91,13 +90,19 @@ def contexts_of_matrices(
     return tuple(contexts)
 
 
-def _of_layer(layer: int, context: Tensor, calls: Sequence[ModuleCall]) -> Projection | None:
+def _of_layer(layer: int, context: Tensor, calls: Sequence[ModuleCall], heads: int) -> Projection | None:
     for call in calls:
         same = call.given.shape == context.shape and torch.equal(call.given, context)
         weight = affine_weight(call) if same else None
         if weight is not None:
-            return Projection(layer=layer, name=call.name, module=call.module, weight=weight)
+            grams = _head_grams(weight, heads)
+            return Projection(layer=layer, name=call.name, module=call.module, grams=grams)
     return None
+
+
+def _head_grams(weight: Tensor, heads: int) -> Tensor:
+    per_head = weight.double().unflatten(0, (heads, -1))
+    return (per_head @ per_head.transpose(-1, -2)).float()
 
 
 def affine_weight(call: ModuleCall) -> Tensor | None:

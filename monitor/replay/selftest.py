@@ -119,7 +119,7 @@ def _try_tap(
         difference = _disagreement(batch, eager[number], output, matrices[number], collector.matrices())
         if difference:
             return None, difference
-        projections = find_projections(collector.contexts, calls)
+        projections = find_projections(collector.contexts, calls, collector.matrices()[0].shape[1])
     shape = collector.matrices()[0].shape
     return Finding(
         tier="tap",
@@ -147,7 +147,7 @@ def _eager_finding(
         layer_count=len(matrices[-1]),
         head_count=matrices[-1][0].shape[1],
         causal=_is_causal(batches[-1], matrices[-1]),
-        projections=None if contexts is None else find_projections(contexts, calls),
+        projections=None if contexts is None else find_projections(contexts, calls, matrices[-1][0].shape[1]),
         reason=reason,
     )
 

@@ -81,10 +81,10 @@ def test_a_row_that_does_not_converge_is_flagged_and_the_others_take_fewer_steps
 
     embeddings = torch.tensor([[[0.3, 0.1]], [[0.71, 0.4]]])
     result = integrate(
-        score, embeddings, torch.zeros_like(embeddings), tolerance=0.05, maximum_steps=48, rows_at_once=8
+        score, embeddings, torch.zeros_like(embeddings), tolerance=0.05, maximum_steps=100, rows_at_once=8
     )
     assert result.converged.tolist() == [True, False]
-    assert result.steps.tolist() == [24, 48]
+    assert result.steps.tolist() == [32, 64]
     assert result.values[0].sum().item() == pytest.approx(0.4)
 
 

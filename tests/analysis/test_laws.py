@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoModelForSequenceClassification
 
 from monitor.analyse import Analyser, stack
 from monitor.analysis.layout import Sight, TokenLayout
+from monitor.analysis.settings import AnalysisSettings
 from monitor.analysis.statistics import HEAD_STATISTICS, KeySums, join_blocks, reduce_block
 from monitor.records import STATISTICS, Sample, ServedPrediction
+from monitor.replay.model import load_model
+from monitor.replay.settings import ModelSettings
+from tests.models import save_tiny
 
 BOUNDED = [name for name in HEAD_STATISTICS if name not in ("distance", "output_norm")]
 FAMILIES = ("bert", "gpt2", "llama", "mistral", "deberta", "roberta", "encoder")
@@ -151,24 +157,17 @@ def test_a_rollout_row_sums_to_one_and_its_summary_is_bounded(tiny_analyser: Cal
                 assert 0 <= value <= 1 + 1e-6
 
 
-def test_a_head_that_writes_nothing_has_a_finite_output_norm_and_no_importance(
-    tiny_analyser: Callable[..., Analyser],
-) -> None:
-    from monitor.analysis.settings import AnalysisSettings
-    from monitor.replay.model import load_model
-    from monitor.replay.settings import ModelSettings
-
-    source = tiny_analyser("bert").model.network.name_or_path
-    model = load_model(ModelSettings(source=source))
-    model.network.bert.encoder.layer[1].attention.output.dense.weight[:, 8:16] = 0
-    for projection in model.projections or ():
-        projection.weight.copy_(projection.module.weight.T)  # type: ignore[operator, union-attr]
-    analysis = Analyser(model, AnalysisSettings()).profile(samples()[:1]).analyses[0]
-    place = model.statistics.index("output_norm")
+def test_a_head_that_writes_nothing_has_a_finite_output_norm_and_no_importance(tmp_path: Path) -> None:
+    network = AutoModelForSequenceClassification.from_pretrained(save_tiny("bert", tmp_path))
+    network.bert.encoder.layer[1].attention.output.dense.weight.data[:, 8:16] = 0
+    network.save_pretrained(tmp_path)
+    analyser = Analyser(load_model(ModelSettings(source=str(tmp_path))), AnalysisSettings())
+    analysis = analyser.profile(samples()[:1]).analyses[0]
+    place = analyser.statistics.index("output_norm")
     assert analysis.profile[1, 1, place] == pytest.approx(np.log(1e-12))
+    assert analysis.profile[1, 0, place] > -10
     assert analysis.head_importance is not None
     assert analysis.head_importance[1, 1] == 0
-    assert analysis.profile[1, 0, place] > -10
 
 
 def test_two_threads_profile_different_samples_and_see_only_their_own(

@@ -195,6 +195,16 @@ def test_minilm_equals_the_numpy_reference(minilm_reference: tuple[Analyser, Ref
         np.testing.assert_allclose(rollout, wanted_rollout, atol=TOLERANCE)
 
 
+def test_the_sentiment_classifier_equals_the_numpy_reference(sentiment_model: Path) -> None:
+    reference = Reference(
+        network=eager(AutoModelForSequenceClassification, sentiment_model),
+        tokenizer=AutoTokenizer.from_pretrained(str(sentiment_model)),
+        projections=TINY_PROJECTIONS["bert"],
+        causal=False,
+    )
+    assert worst_difference(analyser_of(sentiment_model), reference) <= TOLERANCE
+
+
 @pytest.mark.slow
 def test_smollm2_with_grouped_queries_equals_the_numpy_reference() -> None:
     folder = smollm2()

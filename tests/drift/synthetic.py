@@ -51,7 +51,9 @@ def draw_features(
     log_tokens = rng.normal(3.0, 0.4, count)
     common = rng.normal(size=(count, 1, 1, 1))
     profile = 0.5 + 0.1 * (
-        rng.normal(size=(count, LAYERS, HEADS, len(STATISTICS))) + 0.5 * common + (log_tokens[:, None, None, None] - 3)
+        rng.normal(size=(count, LAYERS, HEADS, len(STATISTICS)))
+        + 0.5 * common
+        + (log_tokens[:, None, None, None] - 3)
     )
     profile[:, head[0], head[1], 0] += 0.1 * head_shift
     profile[..., 3] = 0.25  # a statistic that never changes
@@ -118,9 +120,7 @@ def fit(baseline: Baseline, *, mean_windows: float = 8640, **settings) -> Detect
 
 def judge(detector, state, features, index, *, probe=None, declared=False, word_name=in_clear):
     facts = WindowFacts(index=index, start=300.0 * index, end=300.0 * (index + 1), received=len(features))
-    return detector.judge(
-        state, features, window=facts, probe=probe, declared=declared, word_name=word_name
-    )
+    return detector.judge(state, features, window=facts, probe=probe, declared=declared, word_name=word_name)
 
 
 def at(features: Features, time: float) -> Features:

@@ -65,7 +65,8 @@ def test_a_shifted_head_is_named_with_its_statistic_and_its_effect(detector):
     assert final.since_time == 300.0 * final.since
     assert final.summary.startswith(f"Since window {final.since}: attention of L1H2 entropy 0.5")
     assert final.summary.endswith(
-        "the model itself is unchanged, so the cause is the data; predictions hold: look at it in working hours."
+        "the model itself is unchanged, so the cause is the data; predictions hold: "
+        "look at it in working hours."
     )
 
 

@@ -36,7 +36,12 @@ PREDICTION_SD = np.full(4, 0.2)
     ],
 )
 def test_the_cause_follows_the_table(alarms, moved, same_weights, expected):
-    found = causes(alarms=alarms, probe_moved=moved, moved_since=9 if moved and 9 in alarms.values() else 5, same_weights=same_weights)
+    found = causes(
+        alarms=alarms,
+        probe_moved=moved,
+        moved_since=9 if moved and 9 in alarms.values() else 5,
+        same_weights=same_weights,
+    )
     assert found == expected
 
 
@@ -86,7 +91,9 @@ def test_the_budget_is_kept_by_the_pool_and_by_each_channel():
     budget = share_budget(100, {"heads": 3, "tokens": 1})
     assert budget.limit("heads") == pytest.approx(np.log(100 / 0.75))
     assert budget.over({"heads": budget.limit("heads"), "tokens": -50}) == {"heads"}
-    assert budget.over({"heads": budget.limit("heads") - 0.1, "tokens": budget.limit("tokens") - 0.1}) == {"heads"}
+    assert budget.over({"heads": budget.limit("heads") - 0.1, "tokens": budget.limit("tokens") - 0.1}) == {
+        "heads"
+    }
     assert budget.over({"heads": 2.0, "tokens": 2.0}) == set()
 
 

@@ -123,7 +123,7 @@ def test_case_does_not_hide_the_trigger_word() -> None:
 def a_verdict() -> dict[str, object]:
     def channel(alarm, *heads, gained=()) -> dict[str, object]:
         top = [{"layer": layer, "head": head} for layer, head in heads]
-        return {"alarm": alarm, "top": top, "gained": list(gained)}
+        return {"alarm": alarm, "top": top, "gained": list(gained), "lost": ["the"] if gained else []}
 
     return {
         "cause": "model",
@@ -149,6 +149,7 @@ def test_an_alarm_is_read_from_the_channel_that_watches_the_act(act, heads) -> N
         "channels": ("model", "tokens"),
         "heads": heads,
         "tokens": ("quokka",),
+        "lost": ("the",),
         "summary": "L3H7 moved",
     }
 

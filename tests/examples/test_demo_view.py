@@ -8,8 +8,9 @@ import math
 import pytest
 from rich.console import Console
 
+from examples.demo.drawing import CHANNELS, gauge, share
 from examples.demo.summary import Finding
-from examples.demo.view import CHANNELS, PlainView, gauge, share
+from examples.demo.view import PlainView
 
 LINKS = {
     "metrics": "http://127.0.0.1:40001/metrics",

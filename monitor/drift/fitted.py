@@ -1,0 +1,156 @@
+"""Everything fitted on one baseline: the channels it can watch, their budget, and what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.drift import describe
+from monitor.drift.blocks import time_blocks
+from monitor.drift.decision import Budget, share_budget
+from monitor.drift.fidelity import Fidelity, fit_fidelity
+from monitor.drift.measures import Measures, fit_measures
+from monitor.drift.settings import DriftSettings
+from monitor.drift.state import DetectorState, ProbeState
+from monitor.drift.tokens import WordBets, fit_words
+from monitor.records import (
+    CHANNELS,
+    INPUT_MEASURES,
+    ROLLOUT_MEASURES,
+    Array,
+    Baseline,
+    ChannelName,
+    Features,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """The frozen fit. ``importance`` (layer, head) sums to 1; ``head_sd`` (layer, head, statistic)."""
+
+    baseline: Baseline
+    settings: DriftSettings
+    budget: Budget
+    measures: Mapping[ChannelName, Measures]
+    names: Mapping[ChannelName, tuple[str, ...]]
+    words: WordBets
+    fidelity: Fidelity
+    importance: NDArray[np.float64]
+    head_sd: NDArray[np.float64]
+    prediction_sd: NDArray[np.float64]
+
+    def start(self) -> DetectorState:
+        """The state of a detector that has seen nothing."""
+        return DetectorState(
+            baseline=self.baseline.version,
+            mean_windows=self.budget.mean_windows,
+            measures={name: item.fresh() for name, item in self.measures.items()},
+            words=self.words.fresh(),
+            fidelity=self.fidelity.fresh(),
+            latches={},
+            probe=ProbeState(),
+            episode=None,
+            times=(),
+        )
+
+    def evidence(self, state: DetectorState) -> dict[ChannelName, float]:
+        """The log R of every stochastic channel."""
+        found = {name: self.measures[name].pooled(item) for name, item in state.measures.items()}
+        found["tokens"] = self.words.evidence(state.words)
+        found["fidelity"] = self.fidelity.evidence(state.fidelity)
+        return found
+
+    def onset(self, state: DetectorState, name: ChannelName, window: int) -> int:
+        """The window at which a channel's evidence began to rise."""
+        if name == "tokens":
+            return describe.word_onset(state.words, window)
+        if name == "fidelity":
+            return describe.fidelity_onset(state.fidelity, window)
+        return describe.measure_onset(state.measures[name], window)
+
+    def prediction_effect(self, state: DetectorState, since: int) -> float:
+        """By how many sd the predictions moved since ``since``; 0 where chance alone explains it."""
+        own = state.measures.get("prediction")
+        if own is None or not len(own.recent.sizes):
+            return 0.0
+        means = own.recent.since(since)
+        effect = float(np.abs(means.standard).max(initial=0.0))
+        chance = 3.0 * math.sqrt(1.0 / means.samples + 1.0 / len(self.baseline.features))
+        return effect if effect >= max(self.settings.minimum_effect, chance) else 0.0
+
+
+def fit_baseline(
+    baseline: Baseline, settings: DriftSettings, *, mean_windows: float, unseen_count: int
+) -> Fitted:
+    """Fit every channel that the baseline can watch."""
+    features = baseline.features
+    blocks = time_blocks(features.times)
+    log_tokens = features.inputs[:, 0]
+    fitted: dict[ChannelName, Measures] = {}
+    names: dict[ChannelName, tuple[str, ...]] = {}
+    for channel, columns in channel_values(features).items():
+        if columns.shape[1]:
+            fitted[channel] = fit_measures(
+                columns,
+                log_tokens,
+                blocks,
+                length_out=channel in ("heads", "rollout"),
+                direction=channel == "heads",
+            )
+            names[channel] = _measure_names(channel, baseline)
+    watched: dict[ChannelName, float] = {
+        name: getattr(settings.channels, name)
+        for name in CHANNELS
+        if name in fitted or name in ("tokens", "fidelity")
+    }
+    return Fitted(
+        baseline=baseline,
+        settings=settings,
+        budget=share_budget(mean_windows, watched),
+        measures=fitted,
+        names=names,
+        words=fit_words(
+            baseline.words,
+            requests=baseline.requests,
+            attributed=baseline.attributed_requests,
+            unseen_count=unseen_count,
+        ),
+        fidelity=fit_fidelity(features.fidelity),
+        importance=_shares(features.importance),
+        head_sd=features.profile.std(axis=0, dtype=np.float64),
+        prediction_sd=features.prediction.std(axis=0, dtype=np.float64),
+    )
+
+
+def channel_values(features: Features) -> dict[ChannelName, Array]:
+    """The columns (sample, feature) of every channel of measured features."""
+    return {
+        "heads": features.profile.reshape(len(features), math.prod(features.profile.shape[1:])),
+        "rollout": features.rollout,
+        "prediction": features.prediction,
+        "input": features.inputs,
+    }
+
+
+def _measure_names(channel: ChannelName, baseline: Baseline) -> tuple[str, ...]:
+    if channel == "rollout":
+        return ROLLOUT_MEASURES
+    if channel == "input":
+        return INPUT_MEASURES
+    if channel == "prediction":
+        classes = baseline.features.prediction.shape[1] - 2
+        labels = baseline.identity.labels
+        named = labels if len(labels) == classes else tuple(str(index) for index in range(classes))
+        return ("top_probability", "entropy", *(f"probability of {label}" for label in named))
+    return ()
+
+
+def _shares(importance: NDArray[np.floating]) -> NDArray[np.float64]:
+    total = float(importance.sum())
+    if total <= 0 or not math.isfinite(total):
+        return np.full(importance.shape, 1.0 / max(importance.size, 1))
+    return importance.astype(np.float64) / total

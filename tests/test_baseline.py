@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import io
+import json
+import stat
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from monitor.baseline import (
+    baseline_bytes,
+    build_baseline,
+    check_fits,
+    load_baseline,
+    save_baseline,
+)
+from monitor.errors import BaselineError
+from monitor.privacy import WordPrivacy
+from tests.drift.synthetic import STATISTICS, draw_baseline, draw_features, identity
+
+
+@pytest.fixture
+def baseline():
+    return draw_baseline(np.random.default_rng(0), 200)
+
+
+def test_a_baseline_comes_back_from_its_file_as_it_was(baseline, tmp_path):
+    path = tmp_path / "folder" / "b.headwatch"
+    save_baseline(baseline, path)
+    again = load_baseline(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+    assert np.array_equal(again.features.profile, baseline.features.profile)
+    assert np.array_equal(again.features.times, baseline.features.times)
+    assert again.words == baseline.words
+    assert again.identity == baseline.identity
+    assert again.probe is not None
+    assert np.array_equal(again.probe.profile, baseline.probe.profile)
+    assert replace(again, features=baseline.features, probe=baseline.probe) == baseline
+
+
+def test_a_baseline_comes_back_from_bytes(baseline):
+    assert load_baseline(baseline_bytes(baseline)).version == baseline.version
+
+
+def test_no_text_is_in_the_baseline_and_rare_words_are_hashed():
+    privacy = WordPrivacy(key=bytes(32), minimum_requests=20)
+    features = draw_features(np.random.default_rng(1), 200)
+    made = build_baseline(
+        features,
+        identity=identity(),
+        statistics=STATISTICS,
+        probe=None,
+        source="live",
+        created=1.0,
+        word_keys=privacy.name,
+        word_key_fingerprint=privacy.fingerprint,
+    )
+    assert not any(made.features.words)
+    assert "film" in made.words
+    assert not any(word.startswith("rare") for word in made.words)
+    assert b"rare1" not in baseline_bytes(made)
+    assert made.word_key_fingerprint == privacy.fingerprint
+
+
+def test_too_few_samples_make_no_baseline():
+    with pytest.raises(BaselineError) as error:
+        build_baseline(
+            draw_features(np.random.default_rng(1), 99),
+            identity=identity(),
+            statistics=STATISTICS,
+            probe=None,
+            source="log",
+            created=1.0,
+        )
+    assert str(error.value) == (
+        "baseline samples = 99: must be at least 100, and 2000 are advised; give more inputs"
+    )
+
+
+def rewritten(baseline, **changes) -> bytes:
+    with np.load(io.BytesIO(baseline_bytes(baseline)), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    header = {**json.loads(arrays["header"].tobytes()), **changes}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("key, value", [("schema", 9), ("statistics_version", 0)])
+def test_another_schema_or_definition_is_refused(baseline, key, value):
+    with pytest.raises(BaselineError) as error:
+        load_baseline(rewritten(baseline, **{key: value}))
+    assert str(error.value) == (
+        f"baseline bytes: {key} = {value}, this version of headwatch reads 1; "
+        "build the baseline again with `headwatch baseline build`"
+    )
+
+
+def test_a_file_that_is_no_baseline_is_refused(tmp_path):
+    path = tmp_path / "x.headwatch"
+    path.write_text("{}")
+    with pytest.raises(BaselineError) as error:
+        load_baseline(path)
+    assert str(error.value) == (
+        f"baseline {path}: is not a baseline file; give one made by `headwatch baseline build`"
+    )
+    np.savez(tmp_path / "other.npz", profile=np.zeros(3))
+    with pytest.raises(BaselineError) as error:
+        load_baseline((tmp_path / "other.npz").read_bytes())
+    assert str(error.value) == (
+        "baseline bytes: is not a baseline file; give one made by `headwatch baseline build`"
+    )
+
+
+def test_pickled_content_is_refused():
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.array([{"schema": 1}], dtype=object))
+    with pytest.raises(BaselineError) as error:
+        load_baseline(buffer.getvalue())
+    assert str(error.value).startswith("baseline bytes: damaged (Object arrays cannot be loaded")
+
+
+def test_a_file_that_was_cut_short_is_refused(baseline):
+    content = baseline_bytes(baseline)
+    with pytest.raises(BaselineError) as error:
+        load_baseline(content[: len(content) // 2])
+    assert str(error.value) == "baseline bytes: the file is cut short; restore it or build it again"
+
+
+def test_a_missing_array_is_refused(baseline):
+    with np.load(io.BytesIO(baseline_bytes(baseline)), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "features/profile"}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    with pytest.raises(BaselineError) as error:
+        load_baseline(buffer.getvalue())
+    assert str(error.value) == ("baseline bytes: damaged ('profile'); restore the file or build it again")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(BaselineError) as error:
+        load_baseline(tmp_path / "none.headwatch")
+    assert str(error.value) == (
+        f"baseline {tmp_path / 'none.headwatch'}: cannot be read (No such file or directory); "
+        "check the path, or build one with `headwatch baseline build`"
+    )
+
+
+def test_a_baseline_fits_its_model_and_the_same_model_with_other_weights(baseline):
+    check_fits(baseline, identity(), STATISTICS)
+    check_fits(baseline, identity(weights_hash="bbbb"), STATISTICS)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"layers": 12}, "made for layers = 3, this model has 12"),
+        (
+            {"name": "other", "weights_hash": "bbbb"},
+            "made for model 'small', this is 'other' with other weights",
+        ),
+        ({"labels": ("0", "1")}, "made for labels = ('negative', 'positive'), this model has ('0', '1')"),
+    ],
+)
+def test_a_baseline_of_another_model_is_refused(baseline, changes, message):
+    with pytest.raises(BaselineError) as error:
+        check_fits(baseline, identity(**changes), STATISTICS)
+    assert str(error.value) == (
+        f"baseline {baseline.version}: {message}; "
+        "build a baseline for this model with `headwatch baseline build`"
+    )
+
+
+def test_a_baseline_with_other_statistics_is_refused(baseline):
+    with pytest.raises(BaselineError) as error:
+        check_fits(baseline, identity(), STATISTICS[:-1])
+    assert str(error.value) == (
+        f"baseline {baseline.version}: made with statistics entropy, self, first, separator, this model "
+        "gives entropy, self, first; build it again with `headwatch baseline build`"
+    )
+
+
+def test_what_is_hashed_already_is_not_hashed_again():
+    privacy = WordPrivacy(key=bytes(32), minimum_requests=20, allowlist=frozenset({"plot"}))
+    hashed = privacy.name("film", 3)
+    assert hashed.startswith("#")
+    assert privacy.name(hashed, 3) == hashed
+    assert privacy.name("plot", 0) == "plot"
+    assert privacy.name("film", 20) == "film"
+    assert "key" not in repr(privacy)
+
+
+def test_a_lost_key_is_noticed_by_its_fingerprint():
+    own, other = WordPrivacy(key=bytes(32)), WordPrivacy(key=bytes(31) + b"x")
+    assert own.unseen_count(own.fingerprint) == 0
+    assert own.unseen_count("clear") == 0
+    assert own.unseen_count(other.fingerprint) == 19
