@@ -53,7 +53,7 @@ bench: $(STAMP) ## Measure and store as JSON; BENCH=--smoke for a short run
 	$(BIN)/python -m benchmarks.cycle.bench $(BENCH)
 
 docs: $(STAMP) ## Write docs/configuration.md and configs/headwatch.yaml from the models
-	$(BIN)/python -m monitor.config_docs
+	$(BIN)/python -m monitor.config.docs
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist demo-run demo-summary.json benchmarks/results/local

@@ -25,20 +25,20 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
 from monitor.analyse import Analyser
-from monitor.config import Config, load_config
+from monitor.config.configuration import Config, load_config
 from monitor.cycle import Cycle
-from monitor.delivery import Delivery
 from monitor.errors import ConfigError, HeadwatchError
 from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
-from monitor.jobs import JobBook
-from monitor.keys import word_privacy
-from monitor.operations import build_operations_app
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
-from monitor.sinks import build_sinks, fetch_registered_baseline, resolve_model
-from monitor.snapshots import Observer
+from monitor.sidecar.delivery import Delivery
+from monitor.sidecar.jobs import JobBook
+from monitor.sidecar.keys import word_privacy
+from monitor.sidecar.operations import build_operations_app
+from monitor.sidecar.sinks import build_sinks, fetch_registered_baseline, resolve_model
+from monitor.sidecar.snapshots import Observer
 from monitor.state.store import StateStore
 
 log = logging.getLogger("headwatch.app")

@@ -19,7 +19,7 @@ import numpy as np
 from monitor import evidence
 from monitor.analyse import Analyser, stack
 from monitor.baseline import baseline_bytes, build_baseline, check_fits, load_baseline, save_baseline
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.drift.detector import Detector, DetectorState, WindowFacts
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import BaselineError, ModelError

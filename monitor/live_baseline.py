@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor import evidence
-from monitor.config import BaselineSettings
+from monitor.config.configuration import BaselineSettings
 from monitor.privacy import WordPrivacy
 from monitor.records import Features
 from monitor.state.settings import WindowSettings

@@ -39,11 +39,11 @@ OWNERS = {
     "apprise": ("exporters.notifications",),
     "apscheduler": ("monitor.app",),
     "uvicorn": ("monitor.app",),
-    "starlette": ("monitor.ingest", "monitor.operations", "monitor.app"),
+    "starlette": ("monitor.ingest", "monitor.sidecar.operations", "monitor.app"),
     "sqlite3": ("monitor.state",),
     "matplotlib": ("monitor.report",),
     "typer": ("monitor.cli", "monitor.commands"),
-    "yaml": ("monitor.config_source", "exporters.alert_rules"),
+    "yaml": ("monitor.config.source", "exporters.alert_rules"),
     "torch": (
         "monitor.analyse",
         "monitor.analysis",
@@ -52,7 +52,7 @@ OWNERS = {
     ),
 }
 
-LIGHT = ("monitor.cli", "monitor.config", "monitor.records")
+LIGHT = ("monitor.cli", "monitor.config.configuration", "monitor.records")
 HEAVY = ("torch", "transformers", "mlflow", "captum", "matplotlib", "scipy", "apprise", "uvicorn")
 
 
@@ -118,7 +118,7 @@ def test_an_exporter_knows_records_errors_and_other_exporters_only(module):
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_nothing_but_the_top_imports_the_top(module):
     top = ("monitor.app", "monitor.cli", "monitor.commands")
-    lower = {"monitor.rehearsal"} if module == "monitor.commands.check" else set()
+    lower = {"monitor.sidecar.rehearsal"} if module == "monitor.commands.check" else set()
     if any(within(module, name) for name in top):
         return
     assert {name for name in ours(MODULES[module]) - lower if any(within(name, one) for one in top)} == set()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.config import Config, load_config
-from monitor.config_docs import document, example, sections
-from monitor.config_help import HELP, WHY
-from monitor.config_source import read_source
+from monitor.config.configuration import Config, load_config
+from monitor.config.docs import document, example, sections
+from monitor.config.help import HELP, WHY
+from monitor.config.source import read_source
 from monitor.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -198,7 +198,7 @@ def test_dates_and_clock_times_stay_text(write):
 
 def test_the_configuration_is_read_without_heavy_libraries():
     code = (
-        "import sys, monitor.config;"
+        "import sys, monitor.config.configuration;"
         "print(sorted({'torch', 'transformers', 'mlflow', 'captum', 'apprise'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -18,7 +18,6 @@ from examples.demo.drawing import (
     Row,
     link_lines,
     number,
-    share,
     state_text,
     window_cells,
 )
@@ -223,19 +222,23 @@ class PlainView(Screen):
     def judged(self, name: str, verdict: dict[str, Any]) -> None:
         """A window's verdict."""
         super().judged(name, verdict)
+        start = f"window {verdict['index']} [{name}] {state_text(verdict).plain}: "
+        if not verdict["channels"]:
+            self._line(start + str(verdict["summary"]))
+            return
         channels = ", ".join(
-            f"{channel} {share(found['evidence'], found['limit']):.0%}"
+            f"{channel} {number(found['evidence'])}/{number(found['limit'])}"
             for channel, found in verdict["channels"].items()
         )
-        parts = f" ({channels})" if channels else ""
-        pooled = share(verdict["evidence"], verdict["limit"])
-        state = state_text(verdict).plain
-        self._line(f"window {verdict['index']} [{name}] {state}: evidence {pooled:.0%} of its limit{parts}")
+        pooled = f"{number(verdict['evidence'])}/{number(verdict['limit'])}"
+        self._line(f"{start}evidence/limit {pooled} ({channels})")
 
     def alarm(self, act: Act, finding: Finding) -> None:
         """An alarm, or more detail of it."""
+        known = any(told.finding.act == act for told in self._told)
         super().alarm(act, finding)
-        for line in self._alert(self._told[-1], 400):
+        lines = self._alert(self._told[-1], 400)
+        for line in lines[:1] if known else lines:
             self._line(line.plain)
 
     def cleared(self, act: Act, windows: int) -> None:

@@ -71,11 +71,11 @@ def build(
     from monitor.baseline import ADVISED, baseline_bytes, save_baseline
     from monitor.commands.progress import progress
     from monitor.commands.samples import load_analyser, read_input
-    from monitor.config import PrivacySettings
-    from monitor.keys import word_privacy
+    from monitor.config.configuration import PrivacySettings
     from monitor.learn import baseline_from_samples
     from monitor.privacy import WordPrivacy
     from monitor.replay.probe_inputs import load_probe_texts
+    from monitor.sidecar.keys import word_privacy
 
     samples = read_input(input_file)
     texts = load_probe_texts(probe_file)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.config import Config, load_config
+from monitor.config.configuration import Config, load_config
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import HeadwatchError, InputError
 from monitor.settings import format_duration
 
 if TYPE_CHECKING:
-    from monitor.rehearsal import Rehearsal
+    from monitor.sidecar.rehearsal import Rehearsal
 
 NAME_WIDTH = 18
 
@@ -56,8 +56,8 @@ def check(
 def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
     config = load_config(file, os.environ)
     say("configuration", str(file))
-    from monitor.rehearsal import rehearse
     from monitor.replay.probe_inputs import load_probe_texts
+    from monitor.sidecar.rehearsal import rehearse
 
     texts = _texts(sample_file) if sample_file else list(load_probe_texts(config.probe.file))
     return describe(config, rehearse(config, texts=texts, say=say))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from monitor.config import load_config
+from monitor.config.configuration import load_config
 
 
 def run(

@@ -6,10 +6,10 @@ even blocks, v excess block variance), w = d max(0, 1 - 2V/d^2) / (1 + v / (1/m 
 The samples that come **next** are scored along w and ranked among the odd-block baseline rows,
 which had no part in w: so the bet is fair whatever w is. Bets upwards only, on the location
 2u - 1 (tau = 2.5 * .577 / sqrt(N_odd) + block term) and on the tail 1{u > .98} - .02.
-Harmless persistence: what the windows come from may differ from the baseline for good by as much as
-another sample of the baseline's size would (v0 = 1 / N in every component). Of the shift learnt
-along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau; without it 120
-components of a small, lasting difference add up to an alarm.
+Harmless persistence: what the windows come from may differ from the baseline for good, by somewhat
+more than another sample of the baseline's size would (v0 = 1.5 / N in every component). Of the shift
+learnt along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau; without
+it 120 components of a small, lasting difference add up to an alarm.
 A window is played in pieces of about 50 samples: a piece is scored along what the ones before it
 taught, so that evidence can come within the first shifted window already.
 
@@ -34,7 +34,7 @@ MEMORIES = (200, 600, 2000)
 """How many samples back each direction learns from."""
 PIECES_KEPT = 48
 TAIL = 0.02
-HARMLESS = 1.0
+HARMLESS = 1.5
 LOCATION_SLOPE = 0.564
 """E[2u - 1] of a normal score shifted by a little, per sd: 1 / sqrt(pi)."""
 TAIL_SLOPE = 0.07

@@ -32,6 +32,7 @@ def verdict(index: int, *, alarm: bool = False, state: str = "quiet") -> dict:
         "evidence": channel["evidence"],
         "limit": channel["limit"],
         "channels": channels,
+        "summary": "learning the baseline: 1200 of 1200 samples",
     }
 
 
@@ -86,7 +87,9 @@ def test_plain_lines_tell_every_window_alarm_and_link() -> None:
     written = io.StringIO()
     played(Console(file=written, width=80))
     lines = [line.partition("  ")[2] for line in written.getvalue().splitlines()]
-    assert "window 6 [recovery] quiet: evidence 22% of its limit (" in "\n".join(lines)
+    assert "window 5 [baseline] learning: learning the baseline: 1200 of 1200 samples" in lines
+    each = ", ".join(f"{name} 2.0/9.0" for name in CHANNELS)
+    assert f"window 6 [recovery] quiet: evidence/limit 2.0/9.0 ({each})" in lines
     assert " ticket  fault · cause data · in window 1 · arrived through Alertmanager after 2 s" in lines
     assert "the alarm of 'fault' cleared after 2 quiet windows" in lines
     assert f"MLflow: {LINKS['MLflow']}" in lines

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from monitor.jobs import JobBook
 from monitor.records import JobStatus
+from monitor.sidecar.jobs import JobBook
 
 
 def test_a_job_that_works_is_noted_with_its_duration() -> None:

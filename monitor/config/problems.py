@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from monitor.config_help import HELP, WHY
-from monitor.config_source import PREFIX, KeyPath, Source, dotted
+from monitor.config.help import HELP, WHY
+from monitor.config.source import PREFIX, KeyPath, Source, dotted
 
 # Names under which people look for a place for a secret.
 SECRET_NAMES = {"token", "password", "secret", "key", "api_key", "url", "urls", "credentials", "username"}

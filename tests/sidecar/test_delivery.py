@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.delivery import Delivery
 from monitor.errors import ExportError
 from monitor.records import OutboxKind, OutboxRecord
+from monitor.sidecar.delivery import Delivery
 from monitor.state.settings import StateSettings, WindowSettings
 from monitor.state.store import StateStore
 

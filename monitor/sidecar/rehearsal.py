@@ -17,19 +17,19 @@ from tempfile import TemporaryDirectory
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
 from monitor.analyse import Analyser
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.cycle import Cycle
 from monitor.errors import HeadwatchError
 from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
-from monitor.jobs import JobBook
 from monitor.privacy import WordPrivacy, new_key
 from monitor.records import CHANNELS, Attribution, Sample
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.replay.replayed_model import ReplayModel
-from monitor.sinks import fetch_registered_baseline, resolve_model
-from monitor.snapshots import Observer
+from monitor.sidecar.jobs import JobBook
+from monitor.sidecar.sinks import fetch_registered_baseline, resolve_model
+from monitor.sidecar.snapshots import Observer
 from monitor.state.store import StateStore
 
 SAMPLES = 30

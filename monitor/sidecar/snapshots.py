@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import monitor
-from monitor.config import Config
+from monitor.config.configuration import Config
 from monitor.cycle import Cycle
-from monitor.delivery import Delivery
 from monitor.ingest.intake import Intake
-from monitor.jobs import JobBook
 from monitor.records import Snapshot, State
-from monitor.sinks import Sinks
+from monitor.sidecar.delivery import Delivery
+from monitor.sidecar.jobs import JobBook
+from monitor.sidecar.sinks import Sinks
 from monitor.state.store import StateStore
 
 MISSED_WINDOWS = 2

@@ -1,6 +1,6 @@
 """docs/configuration.md and configs/headwatch.yaml, made from the settings themselves.
 
-    python -m monitor.config_docs
+    python -m monitor.config.docs
 
 A test compares both files with what this module makes, so they cannot fall behind.
 """
@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from monitor.config import Config
-from monitor.config_help import HELP
-from monitor.config_problems import SECRETS, nested_model
-from monitor.config_source import KeyPath, dotted
+from monitor.config.configuration import Config
+from monitor.config.help import HELP
+from monitor.config.problems import SECRETS, nested_model
+from monitor.config.source import KeyPath, dotted
 from monitor.settings import BYTES, format_duration, parse_duration, parse_size
 
 WIDTH = 100
@@ -153,7 +153,7 @@ def example() -> str:
     """The text of configs/headwatch.yaml."""
     lines = [
         "# Every key with its default; only model.source has none. Leave out what you do not change.",
-        "# What each key takes: docs/configuration.md. Made by `python -m monitor.config_docs`.",
+        "# What each key takes: docs/configuration.md. Made by `python -m monitor.config.docs`.",
     ]
     for path, keys in sections():
         indent = "  " * (len(path) - 1)
@@ -171,7 +171,7 @@ def example() -> str:
 
 def main() -> None:
     """Write both files."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     (root / "docs" / "configuration.md").write_text(document(), encoding="utf-8")
     (root / "configs" / "headwatch.yaml").write_text(example(), encoding="utf-8")
 

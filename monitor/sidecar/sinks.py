@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitor.config import Config, MlflowSettings
-from monitor.delivery import Deliver
+from monitor.config.configuration import Config, MlflowSettings
+from monitor.sidecar.delivery import Deliver
 
 MLFLOW_KINDS = frozenset({"window", "episode", "attribution", "baseline"})
 NOTIFICATION_KINDS = frozenset({"notification"})

@@ -19,8 +19,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from monitor.analysis.settings import AnalysisSettings
-from monitor.config_problems import describe, fetch_secrets, refuse_secrets, section_model
-from monitor.config_source import KeyPath, read_source
+from monitor.config.problems import describe, fetch_secrets, refuse_secrets, section_model
+from monitor.config.source import KeyPath, read_source
 from monitor.drift.settings import DriftSettings
 from monitor.errors import ConfigError
 from monitor.ingest.settings import IngestSettings, check_exposure, read_token, split_address
@@ -265,7 +265,3 @@ def main(files: list[str]) -> int:
         else:
             print(f"{file}: ok")
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

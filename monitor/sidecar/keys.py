@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.config import PrivacySettings
+from monitor.config.configuration import PrivacySettings
 from monitor.privacy import WordPrivacy, new_key
 
 
