@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import http_server, wait_for
-from tests.sidecar import Sidecar, sidecar
+from tests.sidecar_process import Sidecar, sidecar
 
 WORDS = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 KILLS = 5

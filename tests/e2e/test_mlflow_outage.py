@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import running, start_mlflow, wait_for
-from tests.sidecar import Sidecar, sidecar
+from tests.sidecar_process import Sidecar, sidecar
 
 CALM = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 

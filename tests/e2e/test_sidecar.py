@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.servers import running, wait_for
-from tests.sidecar import Sidecar, sidecar
+from tests.sidecar_process import Sidecar, sidecar
 
 WORDS = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 LEARNING = 5
