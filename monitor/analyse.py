@@ -83,10 +83,12 @@ class Analyser:
         on_progress: Progress | None = None,
         should_stop: Stop | None = None,
         gradient: bool | None = None,
+        finite_only: bool = True,
     ) -> Analysed:
         """Profile samples in batches of like length. ``on_progress`` is told how many are done.
 
         ``gradient`` overrides ``settings.gradient_attribution``; it is one pass either way.
+        ``finite_only`` refuses samples for which the model gives NaN or infinity.
         """
         wanted = self.settings.gradient_attribution if gradient is None else gradient
         encoded, refused = self.encode(samples)
@@ -100,10 +102,11 @@ class Analyser:
                 break
             reading = self.read([texts[i] for i in members], gradient=wanted)
             for place, member in enumerate(members):
-                if np.isfinite(reading.profile[place]).all():
-                    done[member] = self._analysis(rows[member], texts[member], reading, place)
+                analysis = self._analysis(rows[member], texts[member], reading, place)
+                if not finite_only or _is_finite(analysis):
+                    done[member] = analysis
                 else:
-                    refused.append((rows[member].id, "the model's attention is not finite for this input"))
+                    refused.append((rows[member].id, "the model's numbers are not finite for this input"))
             if on_progress is not None:
                 on_progress(len(done) + len(refused))
         return Analysed(
@@ -167,7 +170,8 @@ class Analyser:
     def probe(self, texts: Sequence[str]) -> ProbeReading:
         """Run fixed texts, always in the same batches: unchanged weights give the same bits."""
         samples = [Sample(id=str(i), time=0.0, text=text) for i, text in enumerate(texts)]
-        features = stack(self.profile(samples, gradient=False).analyses)
+        # A broken model's NaN are what the probe is there to see: no row is left out.
+        features = stack(self.profile(samples, gradient=False, finite_only=False).analyses)
         return ProbeReading(
             identity=self.model.identity,
             inputs_hash=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
@@ -261,3 +265,13 @@ def _in_model_words(served: ServedPrediction | None, labels: Sequence[str]) -> S
 
 def _numpy(values: Tensor) -> Array:
     return values.detach().to(device="cpu", dtype=torch.float32).numpy()
+
+
+def _is_finite(analysis: SampleAnalysis) -> bool:
+    prediction = analysis.prediction
+    numbers = () if prediction is None else (prediction.probability, prediction.entropy)
+    return bool(
+        np.isfinite(analysis.profile).all()
+        and np.isfinite(analysis.rollout.row).all()
+        and np.isfinite(numbers).all()
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import signal
 import socket
@@ -27,7 +28,7 @@ from exporters.prometheus_metrics import HeadwatchCollector, build_registry, ren
 from monitor.analyse import Analyser
 from monitor.config.configuration import Config, load_config
 from monitor.cycle import Cycle
-from monitor.errors import ConfigError, HeadwatchError
+from monitor.errors import ConfigError, HeadwatchError, StateError
 from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
@@ -60,6 +61,7 @@ class Sidecar:
         self._export = ThreadPoolExecutor(1, thread_name_prefix="export")
         self._jobs = JobBook(clock=time.time)
         self._scheduler = AsyncIOScheduler()
+        self._followers: list[JsonlFollower] = []
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -69,8 +71,14 @@ class Sidecar:
             operations_socket = stack.enter_context(
                 bound("exporters.prometheus.listen", config.exporters.prometheus.listen)
             )
+            stack.enter_context(owned(Path(config.state.file)))
+            # Text that expires between two rounds of maintenance must go in the earlier one.
+            retention = max(60.0, config.state.text_retention - config.schedule.maintenance)
             self._store = StateStore(
-                Path(config.state.file), settings=config.state, window=config.window, clock=time.time
+                Path(config.state.file),
+                settings=config.state.model_copy(update={"text_retention": retention}),
+                window=config.window,
+                clock=time.time,
             )
             stack.callback(self._store.close)
             self._intake = Intake(self._store, settings=config.ingest)
@@ -134,9 +142,12 @@ class Sidecar:
                 limits=self.config.ingest.limits,
                 id_factory=new_id,
                 clock=time.time,
+                interval=self.config.schedule.follow,
             )
             for path in self.config.ingest.follow
         ]
+        for follower in self._followers:
+            follower.start()
         self._schedule(cycle, delivery)
         identity = cycle.analyser.model.identity
         log.info(
@@ -177,8 +188,6 @@ class Sidecar:
             "maintenance": (cycle.run_maintenance, every.maintenance, self._export),
             "export": (delivery.run, every.export, self._export),
         }
-        if self._followers:
-            jobs["follow"] = (self._follow, every.follow, self._export)
         for name, (job, seconds, executor) in jobs.items():
             self._scheduler.add_job(
                 self._run_job,
@@ -203,10 +212,6 @@ class Sidecar:
             if not self._stopping.is_set():
                 raise
 
-    def _follow(self) -> None:
-        for follower in self._followers:
-            follower.poll()
-
     def _note_skipped(self, event: JobEvent) -> None:
         self._jobs.skipped(event.job_id)
 
@@ -225,7 +230,9 @@ class Sidecar:
 
     async def _reload(self) -> str | None:
         try:
-            self._apply(load_config(self._config_path, self._environ) if self._config_path else self.config)
+            await self._apply(
+                load_config(self._config_path, self._environ) if self._config_path else self.config
+            )
         except HeadwatchError as error:
             self._observer.reload_successful = False
             log.error("configuration not reloaded, the former one stays: %s", error)
@@ -234,7 +241,7 @@ class Sidecar:
         log.info("configuration reloaded")
         return None
 
-    def _apply(self, config: Config) -> None:
+    async def _apply(self, config: Config) -> None:
         before, after = dict(self.config), dict(config)
         fixed = [name for name in after if after[name] != before[name] and name not in RELOADABLE]
         if fixed:
@@ -242,12 +249,17 @@ class Sidecar:
                 f"{', '.join(fixed)}: cannot change while running; restart headwatch"
                 f" (a reload takes {', '.join(RELOADABLE)})"
             )
+        cycle = self._observer.cycle
+        if cycle is None:
+            raise ConfigError("headwatch is still loading the model; reload once /-/ready says yes")
+        # The section that names the model stays: an address of a registry was resolved to a folder.
+        resolved = config.model_copy(update={"model": cycle.config.model})
+        privacy = word_privacy(config.privacy, folder=Path(config.state.file).parent)
+        await asyncio.get_running_loop().run_in_executor(self._torch, cycle.reconfigure, resolved, privacy)
         self.config = self._observer.config = config
         for job in self._scheduler.get_jobs():
             seconds = getattr(config.schedule, job.id)
             self._scheduler.reschedule_job(job.id, trigger="interval", seconds=seconds)
-        if self._observer.cycle is not None:
-            self._torch.submit(self._observer.cycle.reconfigure, config)
 
     async def _shut_down(self, servers: list[QuietServer], tasks: list[asyncio.Task[None]]) -> None:
         self._stopping.set()
@@ -256,6 +268,8 @@ class Sidecar:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for follower in self._followers:
+            await asyncio.to_thread(follower.stop)
         for executor in (self._torch, self._export):
             await asyncio.to_thread(executor.shutdown, True, cancel_futures=True)
         log.info("stopped; everything durable is in %s", self.config.state.file)
@@ -299,6 +313,28 @@ def bound(key: str, address: str) -> Iterator[socket.socket]:
         yield bound_socket
     finally:
         bound_socket.close()
+
+
+@contextlib.contextmanager
+def owned(state: Path) -> Iterator[None]:
+    """The state file for this process alone: two sidecars would split one stream of evidence."""
+    path = state.with_name(f"{state.name}.lock")
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise StateError(
+            f"state.file = {state}: cannot be opened ({error.strerror});"
+            " name a file in a folder that exists and that this user may write to"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StateError(
+                f"state.file = {state}: is locked by another process;"
+                " stop that one, or give each headwatch a file of its own"
+            ) from None
+        yield
 
 
 def new_id() -> str:

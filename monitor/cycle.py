@@ -2,46 +2,54 @@
 
 A window moves ``closed -> profiled -> judged``; each arrow is one commit of the state file, and
 everything before the commit can be repeated, so a crash at any point loses and doubles nothing.
-All jobs that touch the model run on one thread, one after another; the app sees to that.
+Features remember the weights and the baseline that they were taken under, and are never judged
+under others. All jobs that touch the model run on one thread, one after another.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-import re
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from monitor import evidence
-from monitor.analyse import Analyser, stack
-from monitor.baseline import baseline_bytes, build_baseline, check_fits, load_baseline, save_baseline
+from monitor.analyse import Analyser
+from monitor.baseline import baseline_bytes, build_baseline, save_baseline
+from monitor.baseline_in_force import BaselineInForce
 from monitor.config.configuration import Config
-from monitor.drift.detector import Detector, DetectorState, WindowFacts
-from monitor.drift.settings import mean_windows_between_false_alarms
-from monitor.errors import BaselineError, ModelError
+from monitor.drift.detector import WindowFacts
+from monitor.errors import HeadwatchError
 from monitor.live_baseline import LiveBaseline
 from monitor.privacy import WordPrivacy
-from monitor.records import Attribution, Baseline, Features, OutboxRecord, ProbeReading, Sample, Verdict
-from monitor.replay.weights import weights_hash, weights_stamp
+from monitor.records import Attribution, Baseline, Features, OutboxRecord, Sample, State, Verdict
+from monitor.replay.source import resolve_source
 from monitor.sampling import bottom_k
+from monitor.stacking import stack
 from monitor.state.rows import WindowRow
 from monitor.state.store import StateStore
+from monitor.watched_model import WatchedModel
 
 log = logging.getLogger("headwatch.cycle")
 
 # Differs from the window's own key, so that the subsample is no function of what the window kept.
 SUBSAMPLE_KEY = b"headwatch:subset"
+# Closed windows that may wait for the model; past that the oldest is given up and counted.
+MOST_WAITING = 12
+# The share of a window's declared revisions at which the new one is taken to be rolled out.
+ROLLED_OUT = 0.9
+_RANK = {None: 0, "note": 1, "ticket": 2, "page": 3}
 
 
 class Cycle:
     """Holds what one watched model needs between jobs; ``run_*`` methods are the jobs.
 
-    ``load`` loads the model anew (used when its weights change on disk). ``sinks`` names the kinds
-    of outbox records somebody will take. ``should_stop`` is asked between batches.
+    ``load`` loads the model anew (used when its files change). ``sinks`` names the kinds of outbox
+    records somebody will take. ``should_stop`` is asked between batches.
     """
 
     def __init__(
@@ -58,165 +66,226 @@ class Cycle:
         should_stop: Callable[[], bool],
     ) -> None:
         self.config = config
-        self.analyser = load()
-        self.baseline: Baseline | None = None
-        self.verdict: Verdict | None = None
-        self.profile: np.ndarray | None = None
+        self.model = WatchedModel(
+            folder=resolve_source(config.model.source, config.model.revision),
+            load=load,
+            probe_texts=probe_texts,
+        )
         self.learning = LiveBaseline(
             store=store, privacy=privacy, window=config.window, settings=config.baseline, clock=clock
         )
+        self.verdict: Verdict | None = None
+        self.profile: np.ndarray | None = None
         self.fidelity = float("nan")
         self.attribution: dict[str, float] = {}
-        self.refused: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.windows: Counter[str] = Counter()
+        self.trouble = ""
+        self._in_force = BaselineInForce(config=config, store=store, privacy=privacy, fetch=fetch_baseline)
         self._store = store
-        self._load = load
-        self._probe_texts = probe_texts
         self._privacy = privacy
         self._sinks = sinks
-        self._fetch_baseline = fetch_baseline
         self._clock = clock
         self._should_stop = should_stop
-        self._stamp = weights_stamp(config.model.source)
-        self._reading: ProbeReading | None = None
-        self._detector: Detector | None = None
-        self._state: DetectorState | None = None
         self._rollout_declared = False
+        self._state_id = store.get_meta("state_id") or secrets.token_hex(4)
 
     def start(self) -> None:
-        """Take up the baseline and the detector's state where they stand."""
-        self._adopt(self._standing_baseline())
+        """Take up baseline, detector and latest verdict where they stand."""
+        self._store.set_meta("state_id", self._state_id)
+        self._store.maintain()
+        self._take_up()
         if self.baseline is not None and self.learning.samples:
             self.learning.forget()
+        newest = self._store.newest_verdict()
+        if newest is not None and self.baseline is not None:
+            verdict = Verdict.from_json(json.loads(newest))
+            self.verdict = verdict if verdict.baseline == self._in_force.version else None
 
-    def reconfigure(self, config: Config) -> None:
+    def reconfigure(self, config: Config, privacy: WordPrivacy) -> None:
         """Take new drift and privacy settings; evidence so far is kept."""
-        self.config = config
-        self._adopt(self.baseline)
-
-    # --- what the operations endpoints show -------------------------------------------------
+        self.config = self._in_force.config = config
+        self._privacy = self._in_force.privacy = self.learning.privacy = privacy
+        if self.baseline is not None:
+            self._in_force.adopt(self.baseline, self.analyser.model.identity, self.analyser.model.statistics)
 
     @property
-    def baseline_path(self) -> Path:
-        """Where the baseline stands: as configured, else beside the state file."""
-        configured = self.config.baseline.file
-        path = Path(configured) if configured else Path(self.config.state.file).with_suffix(".baseline")
-        revision, first = self._revisions()
-        if revision == first:
-            return path
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", revision)
-        return path.with_name(f"{path.stem}.{safe}{path.suffix}")
+    def analyser(self) -> Analyser:
+        """The replayed copy that is in memory."""
+        return self.model.analyser
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The baseline in force, or None while it is being learnt."""
+        return self._in_force.baseline
 
     # --- jobs --------------------------------------------------------------------------------
 
     def run_profile(self) -> None:
         """Replay the samples of closed windows, keep their features, drop their text."""
         self._store.close_due_window()
+        self._give_up_surplus()
+        self._follow_model()
         for row in self._store.windows("closed"):
-            self._follow_weights()
-            samples = self._store.window_samples(row.index)
-            self._follow_revision(samples)
-            learning = self.baseline is None
-            if learning:
-                samples = _uniform(samples, self.learning.quota())
-            analysed = self.analyser.profile(
-                samples,
-                gradient=self.config.analysis.gradient_attribution,
-                should_stop=self._should_stop,
-            )
-            if not analysed.complete:
+            # What was profiled before is judged first: it may be what this window is judged by.
+            self.run_evaluation()
+            if self._should_stop() or not self._profile(row):
                 return
-            for sample, reason in analysed.refused:
-                self.refused["unreadable"] += 1
-                log.info("sample %s cannot be analysed: %s", sample, reason)
-            features = stack(analysed.analyses)
-            if learning:
-                features = self.learning.without_clear_words(features)
-            self._store.store_features(
-                row.index,
-                evidence.npz(features.to_arrays()),
-                attribution_ids=() if learning else self._attribution_ids(samples),
-            )
 
     def run_evaluation(self) -> None:
         """Judge profiled windows in order; one commit each."""
         for row in self._store.windows("profiled"):
             if self._should_stop():
                 return
-            features = Features.from_arrays(evidence.load_npz(self._store.load_features(row.index)))
-            if self.baseline is None:
+            arrays = evidence.load_npz(self._store.load_features(row.index))
+            features = Features.from_arrays(arrays)
+            if str(arrays["context"]) != self._context():
+                self._pass_over(row, features)
+            elif self.baseline is None:
                 self._learn(row, features)
             else:
                 self._judge(row, features)
             self.profile = features.profile.mean(axis=0) if len(features) else None
-            differs = features.fidelity[:, 0]
+            differs = features.fidelity[:, 0] if len(features) else np.zeros(0)
             known = np.isfinite(differs)
             self.fidelity = 1 - float(differs[known].mean()) if known.any() else float("nan")
 
     def run_probe(self) -> None:
         """Re-run the fixed inputs: does the model itself still do what it did?"""
-        self._follow_weights()
-        self._reading = self.analyser.probe(self._probe_texts)
+        self._follow_model()
+        self.model.probe()
 
     def run_attribution(self) -> None:
-        """Integrated Gradients for the oldest window that waits; its text goes with the commit.
+        """Integrated Gradients of the newest window that waits; older ones are released unseen.
 
-        One window a run, so that profiles never wait long for the thread.
+        One window a run, so that profiles never wait long for the thread; the text goes with it.
         """
-        due = self._store.attribution_due()
-        if not due or self._should_stop():
+        due: dict[int, list[Sample]] = defaultdict(list)
+        for index, sample in self._store.attribution_due():
+            due[index].append(sample)
+        for index in sorted(due)[:-1]:
+            self._store.commit_attribution(index, outbox=())
+        if not due:
             return
-        index = due[0][0]
-        attributions = self.analyser.attribute([sample for window, sample in due if window == index])
-        self.attribution = evidence.attribution_metrics(attributions)
-        record = evidence.attribution_record(
-            self._prefix(), index, self._clock(), attributions, self._public_words(attributions)
-        )
-        self._store.commit_attribution(index, outbox=self._wanted([record]))
+        newest = max(due)
+        attributions = self.analyser.attribute(due[newest], should_stop=self._should_stop)
+        if self._should_stop():
+            return
+        records = []
+        if attributions:
+            self.attribution = evidence.attribution_metrics(attributions)
+            words = self._public_words(attributions)
+            records = [
+                evidence.attribution_record(self._prefix(), newest, self._clock(), attributions, words)
+            ]
+        self._store.commit_attribution(newest, outbox=self._wanted(records))
 
     def run_maintenance(self) -> None:
         """Overwrite text that has waited too long, shrink the write-ahead log."""
         report = self._store.maintain()
+        if report.texts_expired:
+            self.dropped["expired"] += report.texts_expired
         log.info("maintenance: %s", report)
+
+    # --- profiling ---------------------------------------------------------------------------
+
+    def _profile(self, row: WindowRow) -> bool:
+        """Whether the window was profiled to its end."""
+        samples = self._store.window_samples(row.index)
+        self._follow_revision(samples)
+        learning = self.baseline is None
+        if learning:
+            samples = _uniform(samples, self.learning.quota())
+        analysed = self.analyser.profile(
+            samples, gradient=self.config.analysis.gradient_attribution, should_stop=self._should_stop
+        )
+        if not analysed.complete:
+            return False
+        for sample, reason in analysed.refused:
+            self.dropped["unreadable"] += 1
+            log.info("sample %s cannot be analysed: %s", sample, reason)
+        features = stack(analysed.analyses, like=self.analyser.model)
+        stored = self.learning.without_clear_words(features) if learning else features
+        chosen = () if learning else _uniform(samples, self.config.analysis.attribution.samples)
+        self._store.store_features(
+            row.index,
+            evidence.npz({**stored.to_arrays(), "context": np.array(self._context())}),
+            attribution_ids=[sample.id for sample in chosen],
+        )
+        if learning:
+            self.learning.note_words(features)
+        return True
+
+    def _context(self) -> str:
+        """What features depend on besides their samples."""
+        return f"{self.model.weights} {self._in_force.revision} {self._in_force.version}"
+
+    def _give_up_surplus(self) -> None:
+        """Under lasting overload the oldest windows go, counted, so that the newest are judged."""
+        waiting = self._store.windows("closed")
+        for row in waiting[: max(0, len(waiting) - MOST_WAITING)]:
+            self.dropped["overload"] += self._store.give_up(row.index)
 
     # --- judging -----------------------------------------------------------------------------
 
     def _judge(self, row: WindowRow, features: Features) -> None:
-        assert self.baseline is not None and self._detector is not None and self._state is not None
-        if self._reading is None:
-            self.run_probe()
-        state, verdict = self._detector.judge(
-            self._state,
+        force = self._in_force
+        assert force.detector is not None
+        assert force.state is not None
+        if self.model.reading is None:
+            self.model.probe()
+        state, verdict = force.detector.judge(
+            force.state,
             features,
             window=WindowFacts(index=row.index, start=row.start, end=row.last_moment, received=row.received),
-            probe=self._comparable_reading(),
+            probe=self.model.reading,
             declared=self._rollout_declared,
             word_name=self._privacy.name,
         )
+        if verdict.episode is not None:
+            # Window numbers start anew with a new state file; episodes of the same baseline must not.
+            verdict = dataclasses.replace(verdict, episode=f"{verdict.episode}-{self._state_id}")
         self._store.commit_verdict(
             row.index,
-            _json(verdict),
-            model_key=self._model_key(),
+            json.dumps(verdict.to_json()),
+            model_key=force.model_key,
             detector_state=evidence.npz(state.to_arrays()),
             outbox=self._wanted(self._records(verdict, features)),
             keep_features=False,
         )
-        self._state = state
+        force.state = state
         self._note(verdict)
 
     def _records(self, verdict: Verdict, features: Features) -> list[OutboxRecord]:
         assert self.baseline is not None
         records = [evidence.window_record(verdict, features)]
-        widened = any(c.raised for c in verdict.channels.values()) and not verdict.raised
+        before = self.verdict.severity if self.verdict and self.verdict.episode == verdict.episode else None
+        worse = before is not None and _RANK[verdict.severity] > _RANK[before]
+        joined = any(channel.raised for channel in verdict.channels.values())
         for event, phase, happened in (
             ("raised", "opened", verdict.raised),
-            ("widened", "opened", widened),
+            ("widened", "opened", (joined or worse) and not verdict.raised),
             ("cleared", "closed", verdict.cleared),
         ):
             if happened:
                 records.append(evidence.episode_record(verdict, phase, features, self.baseline))
                 records.append(evidence.notification_record(verdict, event))
         return records
+
+    def _pass_over(self, row: WindowRow, features: Features) -> None:
+        """Model or baseline changed between profile and verdict: nothing fair can be said."""
+        summary = "Not judged: the model or its baseline changed after this window was profiled."
+        verdict = self._plain_verdict(row, features, "too_few_samples", summary)
+        self._store.commit_verdict(
+            row.index,
+            json.dumps(verdict.to_json()),
+            model_key="",
+            detector_state=b"",
+            outbox=(),
+            keep_features=False,
+        )
+        log.warning("window %d: %s", row.index, summary)
+        self.windows[verdict.state] += 1
 
     def _note(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -227,18 +296,54 @@ class Cycle:
     # --- learning ----------------------------------------------------------------------------
 
     def _learn(self, row: WindowRow, features: Features) -> None:
+        self.learning.belong_to(self._context())
         have = self.learning.samples + len(features)
+        summary = f"learning the baseline: {have} of {self.learning.wanted} samples"
+        verdict = self._plain_verdict(row, features, "learning", summary)
+        self._store.commit_verdict(
+            row.index,
+            json.dumps(verdict.to_json()),
+            model_key="",
+            detector_state=b"",
+            outbox=(),
+            keep_features=len(features) > 0,
+        )
+        self.learning.add(features)
+        self._note(verdict)
+        if self.learning.complete():
+            self._finish_learning()
+
+    def _finish_learning(self) -> None:
+        model = self.analyser.model
+        baseline = build_baseline(
+            self.learning.features(),
+            identity=model.identity,
+            statistics=model.statistics,
+            probe=self.model.probe(),
+            source="live",
+            created=self._clock(),
+            word_keys=self._privacy.name,
+            word_key_fingerprint=self._privacy.fingerprint,
+        )
+        record = evidence.baseline_record(baseline, baseline_bytes(baseline))
+        self._store.add_outbox(self._wanted([record]))
+        save_baseline(baseline, self._in_force.path)
+        self.learning.forget()
+        self._in_force.adopt(baseline, model.identity, model.statistics)
+        log.info("baseline %s stands: %d samples", baseline.version, len(baseline.features))
+
+    def _plain_verdict(self, row: WindowRow, features: Features, state: State, summary: str) -> Verdict:
         identity = self.analyser.model.identity
-        verdict = Verdict(
+        return Verdict(
             model=identity.name,
             revision=identity.revision,
-            baseline="",
+            baseline=self._in_force.version,
             window=row.index,
             start=row.start,
             end=row.last_moment,
             samples=len(features),
             received=row.received,
-            state="learning",
+            state=state,
             alarm=False,
             raised=False,
             cleared=False,
@@ -250,147 +355,82 @@ class Cycle:
             evidence=0.0,
             limit=0.0,
             channels={},
-            summary=f"learning the baseline: {have} of {self.learning.wanted} samples",
+            summary=summary,
         )
-        self._store.commit_verdict(
-            row.index,
-            _json(verdict),
-            model_key="",
-            detector_state=b"",
-            outbox=(),
-            keep_features=True,
-        )
-        self.learning.add(features)
-        self._note(verdict)
-        if self.learning.complete():
-            self._finish_learning()
 
-    def _finish_learning(self) -> None:
-        baseline = build_baseline(
-            self.learning.features(),
-            identity=self.analyser.model.identity,
-            statistics=self.analyser.model.statistics,
-            probe=self.analyser.probe(self._probe_texts),
-            source="live",
-            created=self._clock(),
-            word_keys=self._privacy.name,
-            word_key_fingerprint=self._privacy.fingerprint,
-        )
-        record = evidence.baseline_record(baseline, baseline_bytes(baseline))
-        self._store.add_outbox(self._wanted([record]))
-        save_baseline(baseline, self.baseline_path)
-        self.learning.forget()
-        self._adopt(baseline)
-        log.info("baseline %s stands: %d samples", baseline.version, len(baseline.features))
+    # --- following the model and its revision ------------------------------------------------
 
-    # --- the baseline in force ---------------------------------------------------------------
+    def _take_up(self) -> None:
+        self._in_force.take_up(self.analyser.model.identity, self.analyser.model.statistics)
 
-    def _standing_baseline(self) -> Baseline | None:
-        source, path = self.config.baseline.source, self.baseline_path
-        if source == "registry" and not path.exists():
-            path.write_bytes(self._fetch_baseline(self.analyser.model.identity.name))
-        if source == "file" and not path.exists():
-            raise BaselineError(
-                f"baseline.file = {path}: no such file; build it with `headwatch baseline build`"
-                " or set baseline.from to live"
-            )
-        return load_baseline(path) if path.exists() else None
+    def _follow_model(self) -> None:
+        """Load the model anew when its files changed; what waits is judged under the old one first.
 
-    def _adopt(self, baseline: Baseline | None) -> None:
-        if baseline is None:
-            return
-        check_fits(baseline, self.analyser.model.identity, self.analyser.model.statistics)
-        mean_windows = mean_windows_between_false_alarms(self.config.drift, self.config.window.duration)
-        self.baseline = baseline
-        self._detector = Detector.fit(
-            baseline,
-            self.config.drift,
-            mean_windows=mean_windows,
-            unseen_count=self._privacy.unseen_count(baseline.word_key_fingerprint),
-        )
-        saved = self._store.detector_state(self._model_key())
-        self._state = DetectorState.from_arrays(evidence.load_npz(saved)) if saved else self._detector.start()
-
-    def _comparable_reading(self) -> ProbeReading | None:
-        reference = self.baseline.probe if self.baseline else None
-        if reference is None or self._reading is None:
-            return None
-        return self._reading if reference.inputs_hash == self._reading.inputs_hash else None
-
-    def _follow_weights(self) -> None:
-        """Load the model anew when its files changed; a half-written file is tried again later."""
-        source = self.config.model.source
-        stamp = weights_stamp(source)
-        if stamp == self._stamp:
-            return
+        While the new files cannot be loaded or compared, nothing is judged: that must not look quiet.
+        """
+        self.run_evaluation()
         try:
-            if weights_hash(source) != self.analyser.model.identity.weights_hash:
-                log.warning("model.source = %s: the weights changed on disk; loading them", source)
-                self.analyser = self._load()
-                self._reading = self.analyser.probe(self._probe_texts)
-        except ModelError as error:
-            log.error("the changed model cannot be loaded, the former one stays: %s", error)
-            return
-        self._stamp = stamp
+            if self.model.follow():
+                self._in_force.check_fits(self.analyser.model.identity, self.analyser.model.statistics)
+        except HeadwatchError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
 
     def _follow_revision(self, samples: Sequence[Sample]) -> None:
         """A revision that the traffic declares brings its own baseline; changing to it is no drift.
 
-        While only some of a window's samples declare another one, the rollout is under way.
+        While a window declares several, the rollout is under way and a changed model pages nobody.
         """
         declared = Counter(sample.revision for sample in samples if sample.revision)
         if not declared:
             self._rollout_declared = False
             return
-        revision, _ = self._revisions()
-        newest = declared.most_common(1)[0][0]
-        if revision == "":
-            self._store.set_meta("revisions", json.dumps([newest, newest]))
-        elif newest != revision:
-            log.warning("revision %s was declared after %s: it gets its own baseline", newest, revision)
-            self._store.set_meta("revisions", json.dumps([newest, self._revisions()[1]]))
+        newest, count = declared.most_common(1)[0]
+        before = self._in_force.revision
+        if before == "":
+            self._in_force.declare(newest)
+        elif newest != before and count >= ROLLED_OUT * declared.total():
+            log.warning("revision %s was declared after %s: it gets its own baseline", newest, before)
+            self._close_episode(newest)
             self.learning.forget()
-            self.baseline = self._detector = self._state = None
-            standing = load_baseline(self.baseline_path) if self.baseline_path.exists() else None
-            self._adopt(standing)
-        self._rollout_declared = len(declared) > 1
+            self._in_force.declare(newest)
+            self._take_up()
+        self._rollout_declared = any(revision != self._in_force.revision for revision in declared)
 
-    def _revisions(self) -> tuple[str, str]:
-        """The revision the traffic declares now, and the first it ever did; empty while none."""
-        stored = self._store.get_meta("revisions")
-        current, first = json.loads(stored) if stored else ("", "")
-        return current, first
+    def _close_episode(self, revision: str) -> None:
+        """An open episode ends with the baseline that it was found against."""
+        if self.verdict is None or not self.verdict.alarm:
+            return
+        summary = f"Revision {revision} was declared; this episode ends with the former one's baseline."
+        closed = dataclasses.replace(
+            self.verdict, alarm=False, raised=False, cleared=True, state="learning", summary=summary
+        )
+        records = [evidence.closing_record(closed), evidence.notification_record(closed, "cleared")]
+        self._store.add_outbox(self._wanted(records))
+        self.verdict = None
 
-    def _model_key(self) -> str:
-        assert self.baseline is not None
-        identity = self.baseline.identity
-        return f"{identity.name}:{identity.revision}:{self.baseline.version}"
+    # --- records -----------------------------------------------------------------------------
 
     def _prefix(self) -> str:
-        name = self.analyser.model.identity.name
-        return f"{name}/{self.baseline.version if self.baseline else 'learning'}"
+        return f"{self.analyser.model.identity.name}/{self._in_force.version or 'learning'}"
 
     def _wanted(self, records: Sequence[OutboxRecord]) -> list[OutboxRecord]:
         return [record for record in records if record.kind in self._sinks]
 
-    def _attribution_ids(self, samples: Sequence[Sample]) -> list[str]:
-        chosen = _uniform(samples, self.config.analysis.attribution.samples)
-        return [sample.id for sample in chosen]
-
-    # --- privacy -----------------------------------------------------------------------------
-
     def _public_words(self, attributions: Sequence[Attribution]) -> dict[str, float]:
-        counts: Counter[str] = Counter()
-        totals: dict[str, float] = defaultdict(float)
+        """Mean absolute attribution of the words that enough requests share."""
+        requests: Counter[str] = Counter()
+        values: dict[str, list[float]] = defaultdict(list)
         for item in attributions:
+            requests.update(set(item.words))
             for word, value in zip(item.words, item.word_values, strict=True):
-                counts[word] += 1
-                totals[word] += abs(value)
+                values[word].append(abs(value))
         known = self.baseline.words if self.baseline else {}
         return {
-            word: totals[word] / counts[word]
-            for word in totals
-            if word in known or self._privacy.name(word, counts[word]) == word
+            word: float(np.mean(found))
+            for word, found in values.items()
+            if word in known or self._privacy.name(word, requests[word]) == word
         }
 
 
@@ -398,7 +438,3 @@ def _uniform(samples: Sequence[Sample], size: int) -> list[Sample]:
     """A repeatable uniform subsample, in the order of ``samples``."""
     kept = bottom_k((sample.id for sample in samples), key=SUBSAMPLE_KEY, size=size).ids
     return [sample for sample in samples if sample.id in kept]
-
-
-def _json(verdict: Verdict) -> str:
-    return json.dumps(verdict.to_json())

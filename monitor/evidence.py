@@ -39,7 +39,7 @@ def episode_record(verdict: Verdict, phase: str, features: Features, baseline: B
             {
                 "statistics": np.array(baseline.statistics, dtype=np.str_),
                 "before": baseline.features.profile.mean(axis=0),
-                "after": features.profile.mean(axis=0),
+                "after": features.profile.mean(axis=0) if len(features) else np.zeros_like(effects),
                 "effect": effects,
             }
         ),
@@ -49,9 +49,15 @@ def episode_record(verdict: Verdict, phase: str, features: Features, baseline: B
     return _record(key, "episode", verdict.end, payload, artifacts)
 
 
+def closing_record(verdict: Verdict) -> OutboxRecord:
+    """The end of an episode that no window closed: its baseline is in force no more."""
+    key = f"{_prefix(verdict)}/episode/{verdict.episode}/closed/{verdict.window}"
+    return _record(key, "episode", verdict.end, {"verdict": verdict.to_json(), "phase": "closed"})
+
+
 def notification_record(verdict: Verdict, event: str) -> OutboxRecord:
     """A message to people: an alarm was ``raised``, has ``widened`` or is ``cleared``."""
-    key = f"{_prefix(verdict)}/notification/{verdict.window}/{event}"
+    key = f"{_prefix(verdict)}/notification/{verdict.episode}/{verdict.window}/{event}"
     return _record(key, "notification", verdict.end, {"verdict": verdict.to_json(), "event": event})
 
 
@@ -91,6 +97,8 @@ def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
     metrics["heads/named"] = float(
         sum(item.named for channel in verdict.channels.values() for item in channel.heads)
     )
+    if not len(features):
+        return {name: value for name, value in metrics.items() if np.isfinite(value)}
     if features.prediction.shape[1]:
         metrics["prediction/top_probability"] = float(features.prediction[:, 0].mean())
         metrics["prediction/entropy"] = float(features.prediction[:, 1].mean())
@@ -121,6 +129,8 @@ def attribution_metrics(attributions: Sequence[Attribution]) -> dict[str, float]
 def head_effects(features: Features, baseline: Baseline) -> NDArray[np.float32]:
     """Change of each head's mean in the baseline's standard deviations (layer, head, statistic)."""
     before = baseline.features.profile
+    if not len(features):
+        return np.zeros(before.shape[1:], dtype=np.float32)
     spread = np.maximum(before.std(axis=0), 1e-6)
     change = (features.profile.mean(axis=0) - before.mean(axis=0)) / spread
     return change.astype(np.float32)

@@ -19,6 +19,9 @@ from monitor.records import Features
 from monitor.state.settings import WindowSettings
 from monitor.state.store import StateStore
 
+# Seconds after which a baseline with a shorter duration may do with its minimum of samples.
+LONG_ENOUGH = 3600.0
+
 
 class LiveBaseline:
     """The windows learnt so far; they survive a restart in the state file."""
@@ -33,7 +36,7 @@ class LiveBaseline:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
-        self._privacy = privacy
+        self.privacy = privacy
         self._window = window
         self._settings = settings
         self._clock = clock
@@ -51,34 +54,59 @@ class LiveBaseline:
         return self._settings.samples
 
     def quota(self) -> int:
-        """Samples to take from one window, so that the baseline spans its whole duration."""
+        """Samples to take from the next window, so that the baseline spans its duration evenly.
+
+        What quiet hours left open is made up slowly, at four times the even share at most.
+        """
         window, settings = self._window, self._settings
-        started = float(self._parts[0].times.min()) if self._parts else self._clock()
-        late = self._clock() - started >= settings.duration
-        if late or window.requests is not None or settings.duration <= window.duration:
-            return window.samples
-        return min(window.samples, int(np.ceil(settings.samples * window.duration / settings.duration)))
+        missing = settings.samples - self.samples
+        if settings.duration <= window.duration:
+            return max(0, min(window.samples, missing))
+        share = settings.samples * window.duration / settings.duration
+        owed = int(np.ceil(share * (self._elapsed() / window.duration + 1))) - self.samples
+        return max(0, min(window.samples, int(np.ceil(4 * share)), owed, missing))
 
     def without_clear_words(self, features: Features) -> Features:
-        """The features as they may lie on disk; which words were common is remembered in memory."""
-        self._seen.update(word for words in features.words for word in words)
+        """The features as they may lie on disk while the baseline is being learnt."""
         return _map_words(features, self._hashed)
+
+    def note_words(self, features: Features) -> None:
+        """Remember, in memory, how many requests had each word; once what they came with is stored."""
+        self._seen.update(word for words in features.words for word in set(words))
+
+    def belong_to(self, context: str) -> None:
+        """Start anew where the model or its revision is not the one that was learnt so far."""
+        if self._store.get_meta("learning") != context:
+            if self._parts:
+                self.forget()
+            self._store.set_meta("learning", context)
 
     def add(self, features: Features) -> None:
         """Take a window whose commit has kept its features."""
-        if len(features):
-            self._parts.append(features)
+        if not len(features):
+            return
+        if not self._parts:
+            self._store.set_meta("learning_since", repr(self._clock()))
+        self._parts.append(features)
 
     def complete(self) -> bool:
-        """Whether it has its samples and has lasted its duration."""
-        if self.samples < self._settings.samples:
-            return False
-        first, last = self._parts[0].times.min(), self._parts[-1].times.max()
-        return float(last - first) >= self._settings.duration or self._settings.duration == 0
+        """Whether it has lasted its duration and has its samples.
+
+        Where traffic is thin, ``minimum_samples`` are enough after twice the duration.
+        """
+        elapsed, settings = self._elapsed(), self._settings
+        if self.samples >= settings.samples:
+            return elapsed >= settings.duration
+        return elapsed >= max(2 * settings.duration, LONG_ENOUGH) and self.samples >= settings.minimum_samples
+
+    def _elapsed(self) -> float:
+        """Seconds since its first window was learnt."""
+        started = self._store.get_meta("learning_since") if self._parts else None
+        return self._clock() - float(started) if started else 0.0
 
     def features(self) -> Features:
         """All of it, in order; words that enough distinct requests had are in clear again."""
-        enough = self._privacy.minimum_requests
+        enough = self.privacy.minimum_requests
         clear = {self._hashed(word): word for word, count in self._seen.items() if count >= enough}
         return _map_words(Features.concatenate(self._parts), lambda word: clear.get(word, word))
 
@@ -88,7 +116,7 @@ class LiveBaseline:
         self._parts, self._seen = [], Counter()
 
     def _hashed(self, word: str) -> str:
-        return self._privacy.name(word, 0)
+        return self.privacy.name(word, 0)
 
 
 def _map_words(features: Features, change: Callable[[str], str]) -> Features:

@@ -8,10 +8,11 @@ Axes are always named and ordered ``sample layer head statistic`` here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ STATISTICS = (
 )
 ROLLOUT_MEASURES = ("entropy", "special_mass", "reach")
 INPUT_MEASURES = ("log_tokens", "unknown_share", "truncated", "special_tokens")
+LARGEST_SHOWN = 1e9
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -433,9 +435,12 @@ class Verdict:
         """The first cause; the one to look at."""
         return self.causes[0] if self.causes else None
 
-    def to_json(self) -> dict[str, object]:
-        """The verdict as plain JSON values: what /v1/verdicts, MLflow and backtest show."""
-        return {
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as plain JSON values: what /v1/verdicts, MLflow and backtest show.
+
+        A number that a broken model made infinite is shown as +-1e9, one that is none as null.
+        """
+        values = {
             "model": self.model,
             "revision": self.revision,
             "baseline": self.baseline,
@@ -459,6 +464,63 @@ class Verdict:
             "summary": self.summary,
             "channels": {name: _channel_json(channel) for name, channel in self.channels.items()},
         }
+        plain: dict[str, Any] = _plain(values)
+        return plain
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Verdict:
+        """The inverse of ``to_json``."""
+        same = {item.name for item in fields(cls)} - {"window", "causes", "channels"}
+        return cls(
+            window=values["index"],
+            causes=tuple(values["causes"]),
+            channels={name: _channel_from_json(name, item) for name, item in values["channels"].items()},
+            **{name: values[name] for name in same},
+        )
+
+
+def _channel_from_json(name: str, values: Mapping[str, Any]) -> ChannelVerdict:
+    words = [WordEvidence(**item) for item in values["words"]]
+    gained = len(values["gained"])
+    copied = (
+        "alarm",
+        "raised",
+        "cleared",
+        "evidence",
+        "limit",
+        "since",
+        "recovery",
+        "recovery_limit",
+        "detail",
+    )
+    return ChannelVerdict(
+        channel=cast("ChannelName", name),
+        heads=tuple(
+            HeadEvidence(
+                head=HeadId(layer=item["layer"], head=item["head"]), **_without(item, "layer", "head")
+            )
+            for item in values["top"]
+        ),
+        gained=tuple(words[:gained]),
+        lost=tuple(words[gained:]),
+        measures=tuple(MeasureEvidence(**_without(item)) for item in values["measures"]),
+        **{key: values[key] for key in copied},
+    )
+
+
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: math.nan if value is None else value for key, value in values.items() if key not in names}
+
+
+def _plain(value: Any) -> Any:
+    """The same with every float finite: JSON has no infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(LARGEST_SHOWN, value)
+    return value
 
 
 def _channel_json(channel: ChannelVerdict) -> dict[str, object]:

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from monitor.records import Array, Features, Prediction, SampleAnalysis
+from monitor.records import (
+    INPUT_MEASURES,
+    ROLLOUT_MEASURES,
+    Array,
+    Features,
+    ModelIdentity,
+    Prediction,
+    SampleAnalysis,
+)
 
 
-def stack(analyses: Sequence[SampleAnalysis]) -> Features:
-    """The analyses as arrays with the sample first; raises ``ValueError`` for none at all."""
+class Heads(Protocol):
+    """What a model says of the shape of its profiles."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """How many layers and heads there are."""
+        ...
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The names along the profile's last axis."""
+        ...
+
+
+def stack(analyses: Sequence[SampleAnalysis], *, like: Heads | None = None) -> Features:
+    """The analyses as arrays with the sample first.
+
+    None at all give empty arrays in the shape of ``like``; without it they raise ``ValueError``.
+    """
     if not analyses:
-        raise ValueError("no analyses to stack")
+        if like is None:
+            raise ValueError("no analyses to stack")
+        return _nothing((like.identity.layers, like.identity.heads, len(like.statistics)))
     known = [a.head_importance for a in analyses if a.head_importance is not None]
     heads = analyses[0].profile.shape[:2]
     return Features(
@@ -26,6 +54,21 @@ def stack(analyses: Sequence[SampleAnalysis]) -> Features:
         words=tuple(a.words for a in analyses),
         top_words=tuple(a.top_words for a in analyses),
         importance=np.mean(known, axis=0) if known else np.zeros(heads, dtype=np.float32),
+    )
+
+
+def _nothing(shape: tuple[int, int, int]) -> Features:
+    return Features(
+        ids=(),
+        times=np.zeros(0),
+        profile=np.zeros((0, *shape), dtype=np.float32),
+        rollout=np.zeros((0, len(ROLLOUT_MEASURES)), dtype=np.float32),
+        prediction=np.zeros((0, 0), dtype=np.float32),
+        inputs=np.zeros((0, len(INPUT_MEASURES)), dtype=np.float32),
+        fidelity=np.zeros((0, 2), dtype=np.float32),
+        words=(),
+        top_words=(),
+        importance=np.zeros(shape[:2], dtype=np.float32),
     )
 
 

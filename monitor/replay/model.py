@@ -27,7 +27,7 @@ from monitor.replay.settings import ModelSettings, Task
 from monitor.replay.source import first_line, read_config, resolve_source, task_of
 from monitor.replay.tap import register_tap
 from monitor.replay.tokens import Refused, TextEncoder, token_limit
-from monitor.replay.weights import weights_hash
+from monitor.replay.weights import weights_hash, weights_stamp
 
 __all__ = ["ReplayModel", "load_model"]
 
@@ -45,6 +45,8 @@ def load_model(settings: ModelSettings) -> ReplayModel:
     torch.set_num_threads(settings.threads)
     register_tap()
     folder = resolve_source(settings.source, settings.revision)
+    # Before anything is read: a hash taken afterwards could be that of files which were never loaded.
+    stamp, digest = weights_stamp(folder), weights_hash(folder)
     with _quiet_transformers():
         config = read_config(folder, settings.source)
         task = task_of(config, settings.task, settings.source)
@@ -56,9 +58,13 @@ def load_model(settings: ModelSettings) -> ReplayModel:
         batches = _self_test_batches(encoder, tokenizer, settings)
         finding = _test(network, batches, settings.source)
         takes_gradient, explicit = _gradient_route(network, batches[0])
+    if weights_stamp(folder) != stamp:
+        raise ModelError(
+            f"model.source = {settings.source}: its files changed while they were being loaded; try again"
+        )
     answer = _answer(task, network.config)
     return ReplayModel(
-        identity=_identity(settings, folder, network, task, finding, answer),
+        identity=_identity(settings, folder, network, task, finding, answer, digest),
         answer=answer,
         finding=finding,
         statistics=_statistics(finding),
@@ -222,7 +228,13 @@ def _refusals(finding: Finding, config: Any, *, takes_gradient: bool) -> tuple[s
 
 
 def _identity(
-    settings: ModelSettings, folder: Path, network: nn.Module, task: Task, finding: Finding, answer: Answer
+    settings: ModelSettings,
+    folder: Path,
+    network: nn.Module,
+    task: Task,
+    finding: Finding,
+    answer: Answer,
+    digest: str,
 ) -> ModelIdentity:
     config: Any = network.config
     labels: tuple[str, ...] = ()
@@ -235,7 +247,7 @@ def _identity(
     return ModelIdentity(
         name=settings.name or name,
         revision=settings.revision or revision,
-        weights_hash=weights_hash(folder),
+        weights_hash=digest,
         architecture=type(network).__name__,
         task=task,
         layers=finding.layer_count,

@@ -1,4 +1,4 @@
-"""The fingerprint of a model's weight files, cheap (``weights_stamp``) and exact (``weights_hash``)."""
+"""The fingerprint of a model's files, cheap (``weights_stamp``) and exact (``weights_hash``)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from monitor.errors import ModelError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
+# They decide what the weights compute; a tokenizer that was swapped is a changed model.
+_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 _NO_WEIGHTS = {"training_args.bin"}
 _CHUNK = 1 << 20
 
@@ -22,14 +24,20 @@ def weight_files(source: str | Path) -> list[Path]:
     )
 
 
+def model_files(source: str | Path) -> list[Path]:
+    """The weight files, then the configuration and the tokenizer."""
+    folder = Path(source)
+    return [*weight_files(folder), *(folder / name for name in _BESIDE if (folder / name).is_file())]
+
+
 def weights_stamp(source: str | Path) -> str:
-    """Names, sizes, times and inodes of the weight files: changes whenever they are replaced.
+    """Names, sizes, times and inodes of the model's files: changes whenever they are replaced.
 
     It reads no file content, so it may be asked every few seconds.
     """
     try:
         parts = []
-        for path in weight_files(source):
+        for path in model_files(source):
             facts = path.stat()
             parts.append(f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ino}")
     except OSError as error:
@@ -38,10 +46,10 @@ def weights_stamp(source: str | Path) -> str:
 
 
 def weights_hash(source: str | Path) -> str:
-    """SHA-256 over names and contents of the weight files."""
+    """SHA-256 over names and contents of the weights, the configuration and the tokenizer."""
     digest = hashlib.sha256()
     try:
-        for path in weight_files(source):
+        for path in model_files(source):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK):

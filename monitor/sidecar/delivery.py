@@ -14,13 +14,15 @@ log = logging.getLogger("headwatch.delivery")
 
 Deliver = Callable[[OutboxRecord], None]
 BATCH = 50
+# A sink that is away fails every record; one bad record fails alone and must not hold up the rest.
+MOST_FAILURES = 3
 
 
 class Delivery:
     """Drains the outbox. ``sinks`` maps a sink's name to its record kinds and its deliver function.
 
-    A record leaves the outbox only after its sink took it; a sink that fails is left alone until the
-    next run and never holds up another.
+    A record leaves the outbox only after its sink took it; a sink that keeps failing is left alone
+    until the next run and never holds up another.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Delivery:
     def run(self) -> None:
         """Deliver what is pending; raises nothing that a sink did."""
         for name, (kinds, deliver) in self._sinks.items():
+            failures = 0
             for record in self._store.pending_outbox(sorted(kinds), BATCH):
-                if self._should_stop() or not self._try(name, deliver, record):
+                if self._should_stop() or failures >= MOST_FAILURES:
                     break
+                failures += not self._try(name, deliver, record)
 
     def _try(self, name: str, deliver: Deliver, record: OutboxRecord) -> bool:
         try:

@@ -68,7 +68,12 @@ def resolve_model(config: Config) -> str:
         return source
     from exporters.mlflow_registry import fetch_model
 
-    return str(fetch_model(source, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)))
+    # Beside the state file, so that restarts find their download again instead of piling them up.
+    folder = config.state.file.with_suffix(".model")
+    fetched = fetch_model(
+        source, directory=folder, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)
+    )
+    return str(fetched)
 
 
 def fetch_registered_baseline(config: Config, name: str) -> bytes:

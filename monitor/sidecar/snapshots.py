@@ -41,7 +41,7 @@ class Observer:
         cycle, delivery = self.cycle, self.delivery
         name = self.config.model.name or self.config.model.source.rstrip("/").rsplit("/", 1)[-1]
         records, size, dropped = self._store.outbox_usage()
-        refused = dict(cycle.refused) if cycle else {}
+        dropped_later = dict(cycle.dropped) if cycle else {}
         return Snapshot(
             version=monitor.__version__,
             name=name,
@@ -54,7 +54,7 @@ class Observer:
             head_profile=cycle.profile if cycle else None,
             statistics=tuple(cycle.analyser.model.statistics) if cycle else (),
             samples_received=dict(self._intake.counters.received),
-            samples_dropped={**dict(self._intake.counters.dropped), **refused},
+            samples_dropped={**dict(self._intake.counters.dropped), **dropped_later},
             queue_length=self._intake.waiting,
             queue_limit=self.config.ingest.queue,
             pending_samples=self._store.pending_samples(),
@@ -79,6 +79,8 @@ class Observer:
         cycle = self.cycle
         if cycle is None:
             return "starting"
+        if cycle.trouble:
+            return "stale"
         patience = MISSED_WINDOWS * self.config.window.duration
         waiting = [*self._store.windows("closed"), *self._store.windows("profiled")]
         if any(now - row.last_moment > patience for row in waiting):
@@ -88,8 +90,9 @@ class Observer:
         newest = max(self._started, cycle.verdict.end if cycle.verdict else 0.0)
         if not waiting and now - newest > patience + self.config.window.duration:
             return "too_few_samples"
-        state: State = cycle.verdict.state if cycle.verdict else "quiet"
-        return "quiet" if state == "learning" else state
+        # A baseline that nothing was judged against yet says nothing, least of all "quiet".
+        state: State = cycle.verdict.state if cycle.verdict else "too_few_samples"
+        return "too_few_samples" if state == "learning" else state
 
     def status(self, now: float, links: Mapping[str, str | None]) -> dict[str, Any]:
         """What ``GET /v1/status`` answers."""
@@ -106,6 +109,7 @@ class Observer:
                 "samples": cycle.learning.samples if cycle else 0,
                 "wanted": self.config.baseline.samples,
             },
+            "trouble": cycle.trouble if cycle else "",
             "verdict": snapshot.verdict.to_json() if snapshot.verdict else None,
             "jobs": {name: asdict(job) for name, job in snapshot.jobs.items()},
             "samples_received": dict(snapshot.samples_received),

@@ -126,6 +126,18 @@ class StateStore:
             query = "SELECT verdict FROM verdicts WHERE idx > ? ORDER BY idx LIMIT ?"
             return [row[0] for row in db.execute(query, (after, limit))]
 
+    def newest_verdict(self) -> str | None:
+        """The verdict of the window judged last, as JSON, or None."""
+        with self._database.read() as db:
+            found = db.execute("SELECT verdict FROM verdicts ORDER BY idx DESC LIMIT 1").fetchone()
+        return None if found is None else str(found[0])
+
+    def give_up(self, index: int) -> int:
+        """closed -> expired: its samples go unseen; returns how many there were."""
+        with self._database.write() as db:
+            _windows.advance(db, index, source="closed", target="expired")
+            return db.execute("DELETE FROM samples WHERE idx = ?", (index,)).rowcount
+
     def detector_state(self, model_key: str) -> bytes | None:
         """The detector's state after the last judged window of this model, or None."""
         with self._database.read() as db:
@@ -202,7 +214,7 @@ class StateStore:
         with self._database.write() as db:
             cutoff = now - self._settings.text_retention
             texts = db.execute("DELETE FROM samples WHERE arrived <= ?", (cutoff,)).rowcount
-            windows = _expire_windows(db)
+            windows = _expire_windows(db, cutoff)
             answers = _windows.expire_answers(db, now)
             verdicts = _prune_verdicts(db)
         self._database.shrink()
@@ -224,7 +236,10 @@ class StateStore:
         self._database.close()
 
 
-def _expire_windows(db: sqlite3.Connection) -> int:
+def _expire_windows(db: sqlite3.Connection, cutoff: float) -> int:
+    # Features hold the words of their samples: those that nobody judged in time go like the text.
+    db.execute("UPDATE windows SET status = 'expired' WHERE status = 'profiled' AND end <= ?", (cutoff,))
+    db.execute("DELETE FROM features WHERE idx IN (SELECT idx FROM windows WHERE status = 'expired')")
     db.execute(
         "UPDATE windows SET kept = (SELECT count(*) FROM samples WHERE samples.idx = windows.idx) "
         "WHERE status IN ('open', 'closed')"

@@ -41,9 +41,14 @@ def admit(
 
 
 def close_due(db: sqlite3.Connection, *, settings: WindowSettings, now: float) -> int | None:
-    """Close the open window if its time has passed and it holds enough samples."""
+    """Close the open window if its time has passed and it holds enough samples.
+
+    A window that began in the future is one whose clock was set back: it closes now.
+    """
     window = _find_open(db)
-    if window is None or now < window.start + settings.duration or window.kept < settings.minimum_samples:
+    if window is None or window.kept < settings.minimum_samples:
+        return None
+    if window.start <= now < window.start + settings.duration:
         return None
     close(db, window.index, now)
     return window.index

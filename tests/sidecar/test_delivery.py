@@ -56,9 +56,34 @@ def test_a_sink_that_refuses_is_tried_again_and_keeps_the_order(store: StateStor
         store=store, sinks={"mlflow": (frozenset({"window"}), deliver)}, should_stop=lambda: False
     )
     delivery.run()
-    assert delivery.failures == {"mlflow": 1}, "one failure ends the run, the second record is not tried"
+    assert delivery.failures == {"mlflow": 2}
     down[0] = False
     delivery.run()
+    assert taken == ["a", "b"]
+
+
+def test_a_sink_that_is_away_is_left_alone_after_three_failures(store: StateStore) -> None:
+    tried: list[str] = []
+
+    def away(item: OutboxRecord) -> None:
+        tried.append(item.key)
+        raise ExportError("the server is away")
+
+    store.add_outbox([record(str(i)) for i in range(9)])
+    Delivery(store=store, sinks={"mlflow": (frozenset({"window"}), away)}, should_stop=lambda: False).run()
+    assert tried == ["0", "1", "2"]
+
+
+def test_one_bad_record_does_not_hold_up_the_rest(store: StateStore) -> None:
+    taken: list[str] = []
+
+    def deliver(item: OutboxRecord) -> None:
+        if item.key == "bad":
+            raise ExportError("refused for good")
+        taken.append(item.key)
+
+    store.add_outbox([record("bad"), record("a"), record("b")])
+    Delivery(store=store, sinks={"mlflow": (frozenset({"window"}), deliver)}, should_stop=lambda: False).run()
     assert taken == ["a", "b"]
 
 
