@@ -210,7 +210,7 @@ def _by_reason(counts: Mapping[str, int]) -> Counter[str]:
     """A reason is a short word. A sentence could quote a payload, and would be a series of its own."""
     bounded: Counter[str] = Counter()
     for reason, count in counts.items():
-        bounded[reason if re.fullmatch("[a-z][a-z_]{0,40}", reason) else "other"] += count
+        bounded[reason if re.fullmatch("[a-z][a-z0-9_]{0,40}", reason) else "other"] += count
     return bounded
 
 

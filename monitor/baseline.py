@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -24,7 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import BaselineError
-from monitor.records import Baseline, Features, ModelIdentity, ProbeReading, WordCount
+from monitor.records import (
+    INPUT_MEASURES,
+    ROLLOUT_MEASURES,
+    Baseline,
+    Features,
+    ModelIdentity,
+    ProbeReading,
+    WordCount,
+)
 
 SCHEMA = 1
 STATISTICS_VERSION = 1
@@ -138,12 +147,21 @@ def load_baseline(source: Path | bytes) -> Baseline:
                 f"baseline {name}: {key} = {header.get(key)!r}, this version of headwatch reads {wanted}; "
                 "build the baseline again with `headwatch baseline build`"
             )
+    version = header.get("version")
+    # Folders and registries keep a baseline under its version: nothing else may become a path.
+    if not isinstance(version, str) or not re.fullmatch(r"[0-9a-f]{12}", version):
+        raise BaselineError(
+            f"baseline {name}: version = {version!r}: must be twelve hexadecimal digits; "
+            "restore the file or build it again"
+        )
     try:
-        return _baseline(header, arrays)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        baseline = _baseline(header, arrays)
+        _check_shapes(baseline)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BaselineError(
             f"baseline {name}: damaged ({error!s}); restore the file or build it again"
         ) from None
+    return baseline
 
 
 def check_fits(baseline: Baseline, identity: ModelIdentity, statistics: Sequence[str]) -> None:
@@ -228,6 +246,33 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
             prediction=arrays["probe/prediction"],
         ),
     )
+
+
+def _check_shapes(baseline: Baseline) -> None:
+    """Raise ValueError where an array's shape or kind is not what the header tells of it."""
+    features, identity, probe = baseline.features, baseline.identity, baseline.probe
+    count, classes = baseline.requests, len(identity.labels)
+    heads = (identity.layers, identity.heads)
+    profile = (*heads, len(baseline.statistics))
+    width = features.prediction.shape[-1] if features.prediction.ndim else 0
+    wanted: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
+        "times": (features.times, (count,)),
+        "profile": (features.profile, (count, *profile)),
+        "rollout": (features.rollout, (count, len(ROLLOUT_MEASURES))),
+        "prediction": (features.prediction, (count, 2 + classes if classes else width)),
+        "inputs": (features.inputs, (count, len(INPUT_MEASURES))),
+        "fidelity": (features.fidelity, (count, 2)),
+        "importance": (features.importance, heads),
+    }
+    if probe is not None:
+        wanted["probe/profile"] = (probe.profile, (len(probe.profile), *profile))
+        wanted["probe/prediction"] = (probe.prediction, (len(probe.profile), *probe.prediction.shape[1:]))
+    for name, (array, shape) in wanted.items():
+        if array.shape != shape or array.dtype.kind != "f":
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, its header tells of numbers {shape}")
+    for name in ("ids", "words", "top_words"):
+        if len(getattr(features, name)) != count:
+            raise ValueError(f"{name} has {len(getattr(features, name))} rows, its header tells of {count}")
 
 
 def _identity_json(identity: ModelIdentity) -> dict[str, Any]:

@@ -113,7 +113,3 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     main()
-
-
-if __name__ == "__main__":
-    main()

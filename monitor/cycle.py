@@ -370,8 +370,8 @@ class Cycle:
         """
         self.run_evaluation()
         try:
-            if self.model.follow():
-                self._in_force.check_fits(self.analyser.model.identity, self.analyser.model.statistics)
+            self.model.follow()
+            self._in_force.check_fits(self.analyser.model.identity, self.analyser.model.statistics)
         except HeadwatchError as error:
             self.trouble = str(error)
             raise

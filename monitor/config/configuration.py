@@ -19,7 +19,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from monitor.analysis.settings import AnalysisSettings
-from monitor.config.problems import describe, fetch_secrets, refuse_secrets, section_model
+from monitor.config.problems import (
+    describe,
+    fetch_secrets,
+    misspelt_variables,
+    refuse_secrets,
+    section_model,
+)
 from monitor.config.source import KeyPath, read_source
 from monitor.drift.settings import DriftSettings
 from monitor.errors import ConfigError
@@ -47,7 +53,6 @@ class ProbeSettings(Settings):
     """Fixed inputs that are re-run to watch the model itself."""
 
     file: Path | None = None
-    every: Duration = Field(default=300.0, ge=1.0)
 
 
 class ScheduleSettings(Settings):
@@ -56,7 +61,7 @@ class ScheduleSettings(Settings):
     profile: Duration = Field(default=5.0, ge=0.1)
     evaluation: Duration = Field(default=5.0, ge=0.1)
     attribution: Duration = Field(default=900.0, ge=0.1)
-    probe: Duration = Field(default=5.0, ge=0.1)
+    probe: Duration = Field(default=300.0, ge=0.1)
     export: Duration = Field(default=10.0, ge=0.1)
     maintenance: Duration = Field(default=3600.0, ge=1.0)
     follow: Duration = Field(default=1.0, ge=0.1)
@@ -143,6 +148,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         problems += describe(error, Config, source)
     else:
         problems += [f"{source.origin(where)}: {text}" for where, text in _contradictions(config, environ)]
+    problems += misspelt_variables(environ, Config)
     if problems:
         raise ConfigError("\n".join(sorted(dict.fromkeys(problems), key=_line_of)))
     return config

@@ -11,7 +11,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from monitor.config.help import HELP, WHY
-from monitor.config.source import PREFIX, KeyPath, Source, dotted
+from monitor.config.source import NESTING, PREFIX, KeyPath, Source, dotted
 
 # Names under which people look for a place for a secret.
 SECRET_NAMES = {"token", "password", "secret", "key", "api_key", "url", "urls", "credentials", "username"}
@@ -225,6 +225,32 @@ def fetch_secrets(source: Source, environ: Mapping[str, str]) -> list[str]:
         if text:
             source.put(secret.path, text.split() if secret.path[-1] == "urls" else text)
     return problems
+
+
+def misspelt_variables(environ: Mapping[str, str], model: type[BaseModel]) -> list[str]:
+    """Variables that name a key with single underscores, and so would set nothing, in silence.
+
+    Others that begin like ours are left alone: clusters make some up (HEADWATCH_SERVICE_HOST).
+    """
+    of_path: dict[KeyPath, str] = {secret.path: secret.variable for secret in SECRETS}
+    problems = []
+    for path in _key_paths(model):
+        wrong = PREFIX + "_".join(path).upper()
+        if wrong in environ and wrong not in of_path.values():
+            right = of_path.get(path) or PREFIX + NESTING.join(path).upper()
+            problems.append(f"{wrong}: sets nothing; write {right} to set {dotted(path)}")
+    return problems
+
+
+def _key_paths(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key that holds a value, as the path of its sections and itself."""
+    for name, info in model.model_fields.items():
+        here = (*path, info.alias or name)
+        inner = nested_model(info.annotation)
+        if inner is None:
+            yield here
+        else:
+            yield from _key_paths(inner, here)
 
 
 def _read_secret(path: Path) -> str:

@@ -138,7 +138,9 @@ def fidelity_evidence(fidelity: Fidelity, state: FidelityState) -> tuple[Measure
     strength = log_mean(state.streams.log_r, axis=1)
     told = []
     for index in np.argsort(-strength, kind="stable").tolist():
-        after = float(state.hits[index] / max(state.trials[index], 1.0))
+        if not state.trials[index]:
+            continue  # served answers without a probability: its gap is not known
+        after = float(state.hits[index] / state.trials[index])
         before = float(fidelity.before[index])
         sd = max((before * (1 - before)) ** 0.5, 0.1)
         told.append(

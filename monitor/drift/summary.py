@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from monitor.records import (
     Cause,
@@ -22,6 +23,19 @@ _PLAIN: Mapping[str, str] = {
     "top_probability": "confidence of the predictions",
     "entropy": "entropy of the predictions",
 }
+
+
+def plain_number(value: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A number as people write it: ``digits`` significant ones, all whole ones, no exponent.
+
+    >>> plain_number(100), plain_number(-199.5, sign=True), plain_number(0.6251), plain_number(1e-5)
+    ('100', '-200', '0.63', '0.00001')
+    """
+    form = "+" if sign else ""
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:{form}.0f}" if abs(value) < 1e15 else f"{value:{form}g}"
+    text = f"{value:{form}.{digits}g}"
+    return f"{Decimal(text):{form}f}" if "e" in text else text
 
 
 def summarise(
@@ -72,7 +86,7 @@ def _what(channels: Mapping[str, ChannelVerdict]) -> str:
 def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
     named = [item for item in heads if item.named]
     lead = named[0] if named else heads[0]
-    change = f"{lead.head} {lead.statistic} {lead.before:.3g} -> {lead.after:.3g} ({lead.effect:+.2g} sd)"
+    change = f"{lead.head} {lead.statistic} {_change(lead)}"
     if model:
         return f"the model answers the fixed probe inputs differently, first in {change}"
     others = [str(item.head) for item in named[1:4]]
@@ -94,7 +108,12 @@ def _words(words: Sequence[WordEvidence]) -> str:
 
 
 def _share(rate: float) -> str:
-    return f"{100 * rate:.2g} %"
+    return f"{plain_number(100 * rate)} %"
+
+
+def _change(item: HeadEvidence | MeasureEvidence) -> str:
+    before, after = plain_number(item.before, 3), plain_number(item.after, 3)
+    return f"{before} -> {after} ({plain_number(item.effect, sign=True)} sd)"
 
 
 def _fidelity(channel: ChannelVerdict) -> str:
@@ -110,7 +129,7 @@ def _fidelity(channel: ChannelVerdict) -> str:
 
 def _measure(channel: str, item: MeasureEvidence) -> str:
     label = _PLAIN.get(item.measure, item.measure) if channel != "rollout" else f"rollout {item.measure}"
-    return f"{label} {item.before:.3g} -> {item.after:.3g} ({item.effect:+.2g} sd)"
+    return f"{label} {_change(item)}"
 
 
 def _why(causes: Sequence[Cause], *, probe_known: bool, declared: bool) -> str:
@@ -133,7 +152,7 @@ def _harm(severity: Severity | None, prediction_effect: float) -> str:
     if severity is None:
         return ""
     if prediction_effect > 0:
-        state = f"predictions moved by {prediction_effect:.2g} sd"
+        state = f"predictions moved by {plain_number(prediction_effect)} sd"
     else:
         state = "predictions hold"
     todo = {

@@ -11,8 +11,11 @@ from monitor.drift.fitted import Fitted
 from monitor.drift.probe import ProbeResult
 from monitor.drift.severity import severity
 from monitor.drift.state import DetectorState
-from monitor.drift.summary import summarise
+from monitor.drift.summary import plain_number, summarise
 from monitor.records import ChannelName, ChannelVerdict, ProbeReading, State, Verdict
+
+
+NOTHING_SERVED = "no served predictions came, so nothing was compared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,8 @@ def _channel(
         )
         return replace(found, gained=gained, lost=lost)
     if name == "fidelity":
+        if not state.fidelity.trials.any():
+            return replace(found, detail=NOTHING_SERVED)
         return replace(found, measures=describe.fidelity_evidence(fitted.fidelity, state.fidelity))
     item, own = fitted.measures[name], state.measures[name]
     if not len(own.recent.sizes):
@@ -196,7 +201,7 @@ def _probe_detail(baseline: ProbeReading | None, result: ProbeResult | None) -> 
     if result.difference == 0:
         return "unchanged"
     weights = "same weights" if result.same_weights else "other weights"
-    return f"moved by {result.difference:.3g} sd under the {weights}"
+    return f"moved by {plain_number(result.difference, 3)} sd under the {weights}"
 
 
 def _quiet_text(samples: int, cleared: bool, enough: bool, minimum: int) -> str:

@@ -17,6 +17,9 @@ ATTRIBUTES = {
     "ce-endpoint": "endpoint",
 }
 
+# Of one event and of a batch, in JSON and in other encodings.
+STRUCTURED = "application/cloudevents"
+
 
 def read_event(headers: Mapping[str, str], body: bytes, reader: Reader) -> Reading:
     """The samples of a request event, or the served predictions of a response event.
@@ -24,6 +27,13 @@ def read_event(headers: Mapping[str, str], body: bytes, reader: Reader) -> Readi
     Both carry the same ``ce-id``. Raises ``PayloadError``; no path or model name travels, so the
     body alone decides the format.
     """
+    content = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content.startswith(STRUCTURED):
+        raise PayloadError(
+            f"content-type = {content[:80]}: structured mode is not read; "
+            "send the event in binary mode (attributes as ce- headers, the payload as the body)",
+            reason="unsupported_event",
+        )
     kind = header_value(headers, "ce-type")
     identity = (header_value(headers, "ce-id") or header_value(headers, "ce-requestid"))[:LONGEST_ID] or None
     time = _event_time(header_value(headers, "ce-time"))

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 
+from monitor.errors import HeadwatchError
 from monitor.records import JobStatus
 
 log = logging.getLogger("headwatch.jobs")
@@ -25,8 +26,12 @@ class JobBook:
         started = self._clock()
         try:
             job()
-        except Exception:
-            log.exception("job %s failed; it runs again at its next time", name)
+        except Exception as error:
+            if isinstance(error, HeadwatchError):
+                # Its message says what to change; a traceback would bury it.
+                log.error("job %s failed; it runs again at its next time: %s", name, error)
+            else:
+                log.exception("job %s failed; it runs again at its next time", name)
             self._note(name, runs=1, failures=1, last_duration=self._clock() - started)
         else:
             now = self._clock()

@@ -63,7 +63,7 @@ class Costs:
     def core_share(self, config: Config) -> float:
         """The share of one core that windows and probe take when traffic is always enough."""
         windows = self.window_seconds(config) / config.window.duration
-        return windows + self.probe_seconds / config.probe.every
+        return windows + self.probe_seconds / config.schedule.probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
