@@ -15,7 +15,17 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 
 # Everything may import these; they import nothing of ours but each other.
-FOUNDATION = {"monitor", "monitor.records", "monitor.errors", "monitor.settings"}
+FOUNDATION = {
+    "monitor",
+    "monitor.errors",
+    "monitor.settings",
+    "monitor.records",
+    "monitor.records.samples",
+    "monitor.records.features",
+    "monitor.records.references",
+    "monitor.records.verdicts",
+    "monitor.records.outgoing",
+}
 
 # The stages, each a folder or file; the right side names the other stages that it may import.
 STAGES = {
@@ -148,7 +158,7 @@ def test_packages_hold_their_docstring_and_nothing_else():
         name: len(body)
         for name, path in MODULES.items()
         if path.name == "__init__.py"
-        and name != "monitor"
+        and name not in ("monitor", "monitor.records")  # the one facade: records are one vocabulary
         and len(body := ast.parse(path.read_text(encoding="utf-8")).body) != 1
     }
     assert filled == {}

@@ -1,0 +1,75 @@
+"""The frozen records that flow from stage to stage; stages know these, not each other.
+
+    payload -> Sample -> SampleAnalysis -> Features (a window's samples, stacked)
+            -> Verdict (against a Baseline) -> OutboxRecord, Snapshot
+
+Axes are always named and ordered ``sample layer head statistic`` here.
+"""
+
+from monitor.records.features import Features
+from monitor.records.outgoing import JobStatus, OutboxKind, OutboxRecord, Snapshot
+from monitor.records.references import Baseline, ModelIdentity, ProbeReading, WordCount
+from monitor.records.samples import (
+    INPUT_MEASURES,
+    ROLLOUT_MEASURES,
+    STATISTICS,
+    Array,
+    Attribution,
+    HeadId,
+    InputFacts,
+    Prediction,
+    RolloutSummary,
+    Sample,
+    SampleAnalysis,
+    ServedAnswer,
+    ServedPrediction,
+)
+from monitor.records.verdicts import (
+    CHANNELS,
+    LARGEST_SHOWN,
+    Cause,
+    ChannelName,
+    ChannelVerdict,
+    HeadEvidence,
+    MeasureEvidence,
+    Severity,
+    State,
+    Verdict,
+    WordEvidence,
+)
+
+__all__ = [
+    "CHANNELS",
+    "INPUT_MEASURES",
+    "LARGEST_SHOWN",
+    "ROLLOUT_MEASURES",
+    "STATISTICS",
+    "Array",
+    "Attribution",
+    "Baseline",
+    "Cause",
+    "ChannelName",
+    "ChannelVerdict",
+    "Features",
+    "HeadEvidence",
+    "HeadId",
+    "InputFacts",
+    "JobStatus",
+    "MeasureEvidence",
+    "ModelIdentity",
+    "OutboxKind",
+    "OutboxRecord",
+    "Prediction",
+    "ProbeReading",
+    "RolloutSummary",
+    "Sample",
+    "SampleAnalysis",
+    "ServedAnswer",
+    "ServedPrediction",
+    "Severity",
+    "Snapshot",
+    "State",
+    "Verdict",
+    "WordCount",
+    "WordEvidence",
+]
