@@ -228,7 +228,7 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
     probe = header["probe"]
     return Baseline(
         version=header["version"],
-        created=header["created"],
+        created=float(header["created"]),
         source=header["source"],
         statistics=tuple(header["statistics"]),
         identity=_identity(header["identity"]),

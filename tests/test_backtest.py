@@ -9,8 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from monitor.backtest import cut, judge_stream
+from monitor.baseline import save_baseline
 from monitor.commands import backtest, baseline
-from monitor.errors import ConfigError, InputError
+from monitor.errors import ConfigError, InputError, ModelError
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge
 from tests.models import WORDS, save_tiny
 
@@ -137,9 +138,90 @@ def test_a_baseline_file_is_built_shown_listed_promoted_and_used(command, model,
     assert "2 windows of 50, 0 in alarm, first: none; at most one false alarm in 100 windows" in ran.output
 
 
+PLACE = "choose a place that this user may write to"
+BAD_PLACES = {
+    "folder": ("", "is a folder; name a file in it"),
+    "in a file": ("ref.jsonl/out", f"cannot be written (Not a directory); {PLACE}"),
+    "long name": ("x" * 300, f"cannot be written (File name too long); {PLACE}"),
+}
+
+
+@pytest.mark.parametrize("name, said", BAD_PLACES.values(), ids=BAD_PLACES)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work_begins(command, tmp_path, name, said):
+    reference = log(tmp_path / "ref.jsonl", 5, seed=1)
+    out = tmp_path / name
+    model = "/no/such/model"  # would be told first if work had begun
+    judged = command(
+        "backtest", "--model", model, "--baseline", reference, "--stream", reference, "--json", out
+    )
+    built = command("baseline", "build", "--model", model, "--input", reference, "--output", out)
+    for ran, option in ((judged, "--json"), (built, "--output")):
+        assert isinstance(ran.exception, ConfigError)
+        assert str(ran.exception) == f"{option} = {out}: {said}"
+    assert list(tmp_path.iterdir()) == [reference]
+
+
+def test_backtest_makes_no_folder_and_says_so(command, tmp_path):
+    reference = log(tmp_path / "ref.jsonl", 5, seed=1)
+    out = tmp_path / "none" / "out.json"
+    ran = command("backtest", "--model", "m", "--baseline", reference, "--stream", reference, "--json", out)
+    assert str(ran.exception) == f"--json = {out}: its folder does not exist; make it or choose another"
+
+
+def test_promote_takes_the_folder_that_it_is_given_the_current_one_too(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = draw_baseline(np.random.default_rng(0), 200)
+    save_baseline(made, tmp_path / "sub" / "one.headwatch")
+    ran = command("baseline", "promote", "sub/one.headwatch", ".")
+    assert ran.output == f"current.headwatch is now baseline {made.version}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["current.headwatch", f"{made.version}.headwatch", "sub"]
+    )
+    ran = command("baseline", "promote", "sub/one.headwatch")
+    assert ran.output == f"sub/current.headwatch is now baseline {made.version}\n"
+
+
+@pytest.mark.parametrize(
+    "folder, said",
+    [
+        ("log.jsonl", "log.jsonl: is no folder; give the one that holds the baseline files"),
+        ("log.jsonl/in", "log.jsonl/in: is no folder; give the one that holds the baseline files"),
+        ("x" * 300, f"{'x' * 300}: cannot be written (File name too long); {PLACE}"),
+    ],
+    ids=["file", "in a file", "long name"],
+)
+def test_promote_says_what_is_wrong_with_its_folder(command, tmp_path, monkeypatch, folder, said):
+    monkeypatch.chdir(tmp_path)
+    save_baseline(draw_baseline(np.random.default_rng(0), 200), tmp_path / "one.headwatch")
+    log(tmp_path / "log.jsonl", 5, seed=1)
+    ran = command("baseline", "promote", "one.headwatch", folder)
+    assert isinstance(ran.exception, ConfigError)
+    assert str(ran.exception) == said
+
+
+def test_the_list_of_baselines_has_column_heads(command, tmp_path):
+    made = draw_baseline(np.random.default_rng(0), 200)
+    save_baseline(made, tmp_path / "one.headwatch")
+    (tmp_path / "two.headwatch").write_text("{}")
+    ran = command("baseline", "list", tmp_path)
+    assert ran.stdout.splitlines() == [
+        "file           version       model  revision  samples  created                  alias",
+        f"one.headwatch  {made.version}  small  1         200      1970-01-01 00:00:01 UTC",
+    ]
+    assert ran.stderr == (
+        f"two.headwatch: baseline {tmp_path / 'two.headwatch'}: is not a baseline file; "
+        "give one made by `headwatch baseline build`\n"
+    )
+
+
 @pytest.mark.parametrize(
     "changes, kind, message",
     [
+        (
+            {"--model": "/no/such/model"},
+            ModelError,
+            "--model = /no/such/model: is no directory; give a Hugging Face model directory",
+        ),
         (
             {"--window": 29},
             ConfigError,

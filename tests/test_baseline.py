@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from monitor.baseline import (
+    _identity_json,
     baseline_bytes,
     build_baseline,
     check_fits,
@@ -138,6 +139,44 @@ def test_a_missing_array_is_refused(baseline):
     with pytest.raises(BaselineError) as error:
         load_baseline(buffer.getvalue())
     assert str(error.value) == ("baseline bytes: damaged ('profile'); restore the file or build it again")
+
+
+@pytest.mark.parametrize("version", ["../../etc/cron.d/x", "0123456789AB", "0123456789abc", None, 5])
+def test_a_version_that_could_be_a_path_is_refused(baseline, version):
+    with pytest.raises(BaselineError) as error:
+        load_baseline(rewritten(baseline, version=version))
+    assert str(error.value) == (
+        f"baseline bytes: version = {version!r}: must be twelve hexadecimal digits; "
+        "restore the file or build it again"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, damage",
+    [
+        ({"requests": 199}, "times is float64 (200,), its header tells of numbers (199,)"),
+        (
+            {"statistics": ["entropy", "self"]},
+            "profile is float32 (200, 3, 4, 4), its header tells of numbers (200, 3, 4, 2)",
+        ),
+        (
+            {"identity": {"layers": 6}},
+            "profile is float32 (200, 3, 4, 4), its header tells of numbers (200, 6, 4, 4)",
+        ),
+        (
+            {"identity": {"labels": ["a", "b", "c"]}},
+            "prediction is float32 (200, 4), its header tells of numbers (200, 5)",
+        ),
+    ],
+)
+def test_arrays_that_are_not_what_the_header_tells_are_damage(baseline, changes, damage):
+    changed = {
+        key: {**_identity_json(baseline.identity), **value} if key == "identity" else value
+        for key, value in changes.items()
+    }
+    with pytest.raises(BaselineError) as error:
+        load_baseline(rewritten(baseline, **changed))
+    assert str(error.value) == f"baseline bytes: damaged ({damage}); restore the file or build it again"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

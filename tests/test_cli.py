@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from monitor.cli import main
+from monitor.errors import StateError
+from monitor.state.inspection import check_state_file
+from monitor.state.settings import StateSettings, WindowSettings
+from monitor.state.store import StateStore
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -110,7 +117,11 @@ def test_a_model_that_is_not_there_is_exit_code_three(headwatch, tmp_path, monke
     Path("headwatch.yaml").write_text("model: {source: /no/such/model}\n", encoding="utf-8")
     code, out, err = headwatch("check", "-c", "headwatch.yaml")
     assert code == 3
-    assert out == "  ok  configuration     headwatch.yaml\n"
+    assert out.splitlines() == [
+        "  ok  configuration     headwatch.yaml",
+        "  ok  state file        headwatch.sqlite: will be made",
+        "  ok  baseline file     headwatch.baseline: will be made",
+    ]
     assert err == (
         "headwatch: model.source = /no/such/model: is no directory; give a Hugging Face model directory\n"
     )
@@ -159,6 +170,8 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
     stages = [line[6:24].strip() for line in out.splitlines() if line.startswith("  ok  ")]
     assert stages == [
         "configuration",
+        "state file",
+        "baseline file",
         "model",
         "attention tap",
         "ingest",
@@ -178,7 +191,90 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
         "87 MiB for the second copy",
     ):
         assert said in out
+    jobs = out.partition("How often each job runs\n")[2].partition("\n\n")[0]
+    assert jobs.splitlines() == [
+        "  profile           every 5s",
+        "  evaluation        every 5s",
+        "  attribution       every 15m",
+        "  probe             every 5m",
+        "  export            every 10s",
+        "  maintenance       every 1h",
+    ]
     assert list(config.parent.iterdir()) == [config]
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _rubbish(path: Path) -> None:
+    path.write_bytes(b"rubbish" * 1000)
+
+
+def _other_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+        connection.execute("PRAGMA user_version = 7")
+
+
+def _nothing(_: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "said"),
+    [
+        (_folder, "state", "cannot be opened (Is a directory); {open}"),
+        (_nothing, "none/state", "cannot be opened (No such file or directory); {open}"),
+        (_nothing, "headwatch.yaml/state", "cannot be opened (Not a directory); {open}"),
+        (
+            _rubbish,
+            "state",
+            "is damaged or no state file (file is not a database); move it away to start afresh",
+        ),
+        (
+            _other_schema,
+            "state",
+            (
+                "has schema 7, this version reads 1; "
+                "move it away to start afresh, or run the version that wrote it"
+            ),
+        ),
+    ],
+    ids=["folder", "no folder", "in a file", "rubbish", "other schema"],
+)
+def test_check_refuses_a_state_file_in_the_words_of_run(headwatch, config, make, name, said, monkeypatch):
+    make(config.parent / name)
+    before = sorted(config.parent.iterdir())
+    monkeypatch.setenv("HEADWATCH_STATE__FILE", name)
+    code, _, err = headwatch("check", "-c", config)
+    said = said.format(open="name a file in a folder that exists and that this user may write to")
+    assert (code, err) == (6, f"headwatch: state.file = {name}: {said}\n")
+    assert sorted(config.parent.iterdir()) == before
+    with pytest.raises(StateError) as run:
+        StateStore(Path(name), settings=StateSettings(), window=WindowSettings(), clock=time.time)
+    assert f"headwatch: {run.value}\n" == err
+
+
+def test_a_state_file_is_looked_at_and_not_touched_while_a_sidecar_has_it_open(tmp_path):
+    file = tmp_path / "state.sqlite"
+    store = StateStore(file, settings=StateSettings(), window=WindowSettings(), clock=time.time)
+    assert check_state_file(file) == f"{file}: will be resumed (schema 1)"
+    store.set_meta("still", "writable")
+    store.close()
+    before = [(path.name, path.read_bytes()) for path in tmp_path.iterdir()]
+    assert check_state_file(file) == f"{file}: will be resumed (schema 1)"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == before
+
+
+def test_check_refuses_a_baseline_that_could_not_be_written(headwatch, config, monkeypatch):
+    monkeypatch.setenv("HEADWATCH_BASELINE__FILE", "headwatch.yaml/folder/file")
+    code, _, err = headwatch("check", "-c", config)
+    assert code == 2
+    assert err == (
+        "headwatch: baseline.file = headwatch.yaml/folder/file: cannot be written (Not a directory); "
+        "name a file in a folder that this user may write to\n"
+    )
 
 
 def test_check_as_json_measures_the_inputs_it_is_given(headwatch, config, tmp_path):
@@ -188,6 +284,7 @@ def test_check_as_json_measures_the_inputs_it_is_given(headwatch, config, tmp_pa
     report = json.loads(out)
     assert (code, report["ok"]) == (0, True)
     assert report["watched"]["mean_windows_between_false_alarms"] == 8640
+    assert report["schedule"]["probe"] == 300
     assert report["costs"]["measured_tokens"] == 7
     assert report["costs"]["weights_bytes"] == pytest.approx(90.9e6, rel=0.01)
     assert 0 < report["costs"]["cpu_seconds_per_sample"] < 1

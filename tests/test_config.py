@@ -117,6 +117,32 @@ def test_a_problem_in_the_environment_names_the_variable(write):
     ]
 
 
+def test_a_variable_with_single_underscores_is_told_and_not_passed_over(write):
+    environ = {
+        "HEADWATCH_WINDOW_SAMPLES": "300",
+        "HEADWATCH_EXPORTERS_MLFLOW_TRACKING_URI": "http://mlflow:5000",
+        "HEADWATCH_EXPORTERS_MLFLOW_TOKEN": SECRET,
+        "HEADWATCH_BASELINE_FROM": "file",
+        "HEADWATCH_SERVICE_HOST": "10.0.0.1",
+        "HEADWATCH_INGEST_PORT": "tcp://10.0.0.1:9094",
+        "HEADWATCH_INGEST_TOKEN": SECRET,
+    }
+    with pytest.raises(ConfigError) as caught:
+        load_config(write("model: {source: m}\n"), environ)
+    assert sorted(str(caught.value).splitlines()) == [
+        "HEADWATCH_BASELINE_FROM: sets nothing; write HEADWATCH_BASELINE__FROM to set baseline.from",
+        (
+            "HEADWATCH_EXPORTERS_MLFLOW_TOKEN: sets nothing; write HEADWATCH_MLFLOW_TOKEN to set"
+            " exporters.mlflow.token"
+        ),
+        (
+            "HEADWATCH_EXPORTERS_MLFLOW_TRACKING_URI: sets nothing; write"
+            " HEADWATCH_EXPORTERS__MLFLOW__TRACKING_URI to set exporters.mlflow.tracking_uri"
+        ),
+        "HEADWATCH_WINDOW_SAMPLES: sets nothing; write HEADWATCH_WINDOW__SAMPLES to set window.samples",
+    ]
+
+
 def test_secrets_come_from_files(write, tmp_path):
     (tmp_path / "token").write_text(f"{SECRET}\n", encoding="utf-8")
     (tmp_path / "urls").write_text(f"json://{SECRET}\nmailto://{SECRET}\n", encoding="utf-8")

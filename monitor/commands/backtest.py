@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def backtest(
             f"--false-alarms = {false_alarms}: is not a rate; write it as in '1 per 30d' or "
             "'1 per 8640 windows'"
         ) from None
-    if json_file is not None and not json_file.parent.is_dir():
-        raise ConfigError(f"--json = {json_file}: the folder does not exist; make it or choose another")
+    if json_file is not None:
+        require_place("--json", json_file)
     mean_windows = mean_windows_between_false_alarms(settings, WINDOW_SECONDS)
 
     from monitor.backtest import run_backtest
@@ -101,7 +102,8 @@ def backtest(
             on_progress=done,
         )
     if json_file is not None:
-        json_file.write_text(json.dumps(result.to_json(), indent=1, allow_nan=False), encoding="utf-8")
+        with whole_file("--json", json_file) as file:
+            file.write(json.dumps(result.to_json(), indent=1, allow_nan=False).encode())
     alarms = sum(verdict.alarm for verdict in result.verdicts)
     print(
         f"{len(result.verdicts)} windows of {window}, {alarms} in alarm, first: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.commands.outputs import REMEDY, require_place
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -67,10 +69,11 @@ def build(
     """Profile a log of normal traffic and freeze it as a baseline."""
     if publish and tracking_uri is None:
         raise ConfigError("--publish: needs --tracking-uri; give the MLflow server's address")
+    require_place("--output", output, makes_folders=True)
 
     from monitor.baseline import ADVISED, baseline_bytes, save_baseline
     from monitor.commands.progress import progress
-    from monitor.commands.samples import load_analyser, read_input
+    from monitor.commands.samples import load_analyser, named_as_options, read_input
     from monitor.config.configuration import PrivacySettings
     from monitor.learn import baseline_from_samples
     from monitor.privacy import WordPrivacy
@@ -78,7 +81,8 @@ def build(
     from monitor.sidecar.keys import word_privacy
 
     samples = read_input(input_file)
-    texts = load_probe_texts(probe_file)
+    with named_as_options():
+        texts = load_probe_texts(probe_file)
     analyser = load_analyser(
         model, task=task, max_tokens=max_tokens, threads=threads, gradient=gradient, name=name
     )
@@ -96,7 +100,10 @@ def build(
             privacy=privacy,
             on_progress=done,
         )
-    save_baseline(baseline, output)
+    try:
+        save_baseline(baseline, output)
+    except OSError as error:
+        raise ConfigError(f"--output = {output}: cannot be written ({error.strerror}); {REMEDY}") from None
     print(f"{output}: baseline {baseline.version} of {len(baseline.features)} samples")
     if refused:
         print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
@@ -123,8 +130,10 @@ def list_baselines(
         return
     if not rows:
         print(f"no baseline in {folder if registry is None else registry}")
+    _print_rows([row for row in rows if "problem" not in row])
     for row in rows:
-        print("  ".join(str(value) for value in row.values()))
+        if "problem" in row:
+            print(f"{row['file']}: {row['problem']}", file=sys.stderr)
 
 
 @app.command()
@@ -151,7 +160,10 @@ def show(
 @app.command()
 def promote(
     file: Annotated[Path, typer.Argument(help="The baseline file to make current.")],
-    folder: Annotated[Path, typer.Argument(help="The baseline folder; default: the file's own.")] = Path(),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="The baseline folder; default: the file's own.", show_default=False),
+    ] = None,
 ) -> None:
     """Make a baseline the current one of its folder; the one before stays beside it.
 
@@ -160,21 +172,22 @@ def promote(
     """
     from monitor.baseline import load_baseline
 
-    target = file.parent if folder == Path() else folder
+    target = file.parent if folder is None else folder
     version = load_baseline(file).version
-    target.mkdir(parents=True, exist_ok=True)
-    kept = target / f"{version}.headwatch"
     current = target / CURRENT
-    if current.exists() and not current.is_symlink():
-        # a plain file that was current: it keeps its content under its own version
-        before = target / f"{load_baseline(current).version}.headwatch"
-        if not before.exists():
-            shutil.copy2(current, before)
-    if not kept.exists():
-        _copy(file, kept)
-    link = target / f".{CURRENT}.{os.getpid()}"
-    link.symlink_to(kept.name)
-    link.replace(current)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if current.exists() and not current.is_symlink():
+            # a plain file that was current: it keeps its content under its own version
+            _copy(current, target / f"{load_baseline(current).version}.headwatch")
+        _copy(file, target / f"{version}.headwatch")
+        link = target / f".{CURRENT}.{os.getpid()}"
+        link.symlink_to(f"{version}.headwatch")
+        link.replace(current)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{target}: is no folder; give the one that holds the baseline files") from None
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written ({error.strerror}); {REMEDY}") from None
     print(f"{current} is now baseline {version}")
 
 
@@ -260,7 +273,10 @@ def _registered(name: str, tracking_uri: str | None) -> list[dict[str, Any]]:
     if tracking_uri is None:
         raise ConfigError("--registry: needs --tracking-uri; give the MLflow server's address")
     from exporters import mlflow_registry
+    from monitor.commands.samples import named_as_options
 
+    with named_as_options():
+        found = mlflow_registry.list_baselines(tracking_uri=tracking_uri, name=name)
     return [
         {
             "version": item.version,
@@ -268,28 +284,41 @@ def _registered(name: str, tracking_uri: str | None) -> list[dict[str, Any]]:
             "alias": ", ".join(item.aliases),
             **{key: value for key, value in item.tags.items() if key.startswith("headwatch.")},
         }
-        for item in mlflow_registry.list_baselines(tracking_uri=tracking_uri, name=name)
+        for item in found
     ]
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table with a heading; rows need not all have the same columns."""
+    if not rows:
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, *([str(row.get(key, "")) for key in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> None:
     from exporters.mlflow_registry import publish_baseline
+    from monitor.commands.samples import named_as_options
 
-    version = publish_baseline(
-        content,
-        tracking_uri=tracking_uri,
-        name=baseline.identity.name,
-        version_tags={
-            "headwatch.baseline": baseline.version,
-            "headwatch.revision": baseline.identity.revision,
-            "headwatch.samples": str(len(baseline.features)),
-        },
-    )
+    tags = {
+        "headwatch.baseline": baseline.version,
+        "headwatch.revision": baseline.identity.revision,
+        "headwatch.samples": str(len(baseline.features)),
+    }
+    with named_as_options():
+        version = publish_baseline(
+            content, tracking_uri=tracking_uri, name=baseline.identity.name, version_tags=tags
+        )
     print(f"registered as version {version} of {baseline.identity.name}.headwatch-baseline, alias current")
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy so that ``target`` is whole or absent, mode 0600."""
+    """Copy so that ``target`` is whole or absent, mode 0600; one that stands is left alone."""
+    if target.exists():
+        return
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.copyfile(source, temporary)
     temporary.chmod(0o600)

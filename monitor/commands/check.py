@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitor.sidecar.rehearsal import Rehearsal
 
 NAME_WIDTH = 18
+JOBS = ("profile", "evaluation", "attribution", "probe", "export", "maintenance")
 
 
 def check(
@@ -56,6 +57,11 @@ def check(
 def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
     config = load_config(file, os.environ)
     say("configuration", str(file))
+    from monitor.sidecar.places import check_baseline_place
+    from monitor.state.inspection import check_state_file
+
+    say("state file", check_state_file(config.state.file))
+    say("baseline file", check_baseline_place(config))
     from monitor.replay.probe_inputs import load_probe_texts
     from monitor.sidecar.rehearsal import rehearse
 
@@ -102,6 +108,7 @@ def describe(config: Config, found: Rehearsal) -> dict[str, Any]:
             "baseline_from": config.baseline.source,
             "learning_seconds": 0 if found.baseline else config.baseline.duration,
         },
+        "schedule": {job: getattr(config.schedule, job) for job in JOBS},
         "costs": {
             "weights_bytes": costs.weights_bytes,
             "peak_memory_bytes": costs.peak_bytes,
@@ -119,6 +126,10 @@ def describe(config: Config, found: Rehearsal) -> dict[str, Any]:
 def _print_report(report: dict[str, Any]) -> None:
     watched, costs = report["watched"], report["costs"]
     _print_section("What will be watched", _watched_rows(watched))
+    _print_section(
+        "How often each job runs",
+        {job: f"every {format_duration(seconds)}" for job, seconds in report["schedule"].items()},
+    )
     _print_section("What it costs", _cost_rows(watched, costs))
     if costs["core_share"] > 1:
         print(

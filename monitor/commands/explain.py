@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 BAR_WIDTH = 24
 NAMED_WORDS = 3
 AGREES, DISAGREES = 0.6, 0.3
+FEWEST_RANKED = 3
+TOO_FEW = "The text has too few tokens to say whether attention rollout agrees."
 
 
 def explain(
@@ -26,8 +28,14 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     max_tokens: Annotated[
         int | None,
-        typer.Option("--max-tokens", min=2, help="Cut the input here [default: the model's limit]."),
+        typer.Option(
+            "--max-tokens",
+            min=2,
+            help="Cut a longer input; default: the model's own limit.",
+            show_default=False,
+        ),
     ] = None,
+    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
 ) -> None:
     """Attribute one prediction to its tokens by Integrated Gradients, towards the predicted target.
@@ -37,15 +45,13 @@ def explain(
     """
     if not text.strip():
         raise InputError("--text: is empty; give the text to explain")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("--text: is not UTF-8; give it in UTF-8, in a terminal that is set to it")
 
-    from monitor.analyse import Analyser
-    from monitor.analysis.settings import AnalysisSettings
+    from monitor.commands.samples import load_analyser
     from monitor.records import Sample
-    from monitor.replay.model import load_model
-    from monitor.replay.settings import ModelSettings
 
-    settings = ModelSettings(source=model, max_tokens=max_tokens, threads=threads)
-    analyser = Analyser(load_model(settings), AnalysisSettings())
+    analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
     if not analyser.model.takes_gradient:
         raise ModelError(
             f"--model = {model}: takes no input embeddings, so nothing can be attributed; "
@@ -56,16 +62,24 @@ def explain(
     if refused:
         raise InputError(f"--{refused[0][1]}")
     explained = analyser.attribute([sample])[0]
-    limit = analyser.model.max_tokens if rows[0].facts.truncated else None
-    document = to_json(explained, predicts=analyser.model.predicts, limit=limit)
+    read = len(rows[0].ids)
+    cut = _cut(read, max_tokens) if rows[0].facts.truncated else None
+    document = to_json(
+        explained, predicts=analyser.model.predicts, cut=cut, content=read - len(rows[0].special)
+    )
     if as_json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))
     else:
         _print_table(explained, str(document["summary"]))
 
 
-def to_json(explained: Attribution, *, predicts: bool, limit: int | None) -> dict[str, Any]:
-    """The explanation as plain JSON values; the probability is null for a model that predicts nothing."""
+def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content: int) -> dict[str, Any]:
+    """The explanation as plain JSON values; the probability is null for a model that predicts nothing.
+
+    ``cut`` says why only part of the text was read. The agreement is null where ``content``, the
+    number of tokens that are not special, is too small to rank.
+    """
+    ranked = content >= FEWEST_RANKED
     prediction = explained.prediction
     tokens = zip(explained.tokens, explained.values.tolist(), explained.rollout.tolist(), strict=True)
     words = zip(explained.words, explained.word_values, strict=True)
@@ -83,12 +97,15 @@ def to_json(explained: Attribution, *, predicts: bool, limit: int | None) -> dic
             "steps": explained.steps,
             "converged": explained.converged,
         },
-        "agreement": {"spearman": explained.spearman, "overlap_at_5": explained.overlap_at_5},
-        "summary": summarise(explained, predicts=predicts, limit=limit),
+        "agreement": {
+            "spearman": explained.spearman if ranked else None,
+            "overlap_at_5": explained.overlap_at_5 if ranked else None,
+        },
+        "summary": summarise(explained, predicts=predicts, cut=cut, ranked=ranked),
     }
 
 
-def summarise(explained: Attribution, *, predicts: bool, limit: int | None) -> str:
+def summarise(explained: Attribution, *, predicts: bool, cut: str | None, ranked: bool) -> str:
     """The explanation in plain language."""
     prediction = explained.prediction
     order = sorted(range(len(explained.words)), key=lambda i: explained.word_values[i])
@@ -107,15 +124,21 @@ def summarise(explained: Attribution, *, predicts: bool, limit: int | None) -> s
         sentences.append(f"Driving it most: {_listed(towards)}.")
     if against:
         sentences.append(f"Speaking against it: {_listed(against)}.")
-    sentences.append(_agreement(explained))
+    sentences.append(_agreement(explained) if ranked else TOO_FEW)
     if not explained.converged:
         sentences.append(
             f"Do not rely on these attributions: they had not settled after {explained.steps} steps "
             f"(completeness gap {explained.relative_delta:.1%})."
         )
-    if limit is not None:
-        sentences.append(f"Only the first {limit} tokens were read; the model takes no more.")
+    if cut is not None:
+        sentences.append(cut)
     return " ".join(sentences)
+
+
+def _cut(read: int, max_tokens: int | None) -> str:
+    """Whose limit it was: the model's own is never above what the user set."""
+    why = "that is --max-tokens" if read == max_tokens else "the model takes no more"
+    return f"Only the first {read} tokens were read; {why}."
 
 
 def _listed(words: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import InputError
 from monitor.ingest.jsonl import read_samples
 
@@ -31,8 +31,15 @@ def profile(
     output: Annotated[Path, typer.Option("--output", help="The npz file to write.", show_default=False)],
     *,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=2, help="Cut inputs here [default: the model's limit].")
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=2,
+            help="Cut longer inputs; default: the model's own limit.",
+            show_default=False,
+        ),
     ] = None,
+    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
 ) -> None:
     """Write every head's statistics for each sample of a JSONL file.
@@ -41,21 +48,16 @@ def profile(
     (sample, token; padded with NaN) and `tokens` (padded with ''). Lines that are no sample are
     named on stderr and skipped.
     """
-    _require_folder(output)
+    require_place("--output", output)
     samples, problems = read_samples(source)
     _say_problems(problems, "of the lines skipped")
     if not samples:
         raise InputError(f"--input = {source}: has no sample; write one JSON object with a 'text' a line")
 
-    from monitor.analyse import Analyser
-    from monitor.analysis.settings import AnalysisSettings
     from monitor.commands.progress import progress
-    from monitor.replay.model import load_model
-    from monitor.replay.settings import ModelSettings
+    from monitor.commands.samples import load_analyser
 
-    analyser = Analyser(
-        load_model(ModelSettings(source=model, max_tokens=max_tokens, threads=threads)), AnalysisSettings()
-    )
+    analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
     for refusal in analyser.model.refusals:
         print(f"not available: {refusal}", file=sys.stderr)
     with progress("profiling", len(samples)) as advance:
@@ -70,34 +72,21 @@ def profile(
 
 
 def write_profile(path: Path, analyses: Sequence[SampleAnalysis], statistics: Sequence[str]) -> None:
-    """Write the npz as a whole or not at all; raises ``InputError`` where it cannot be written."""
+    """Write the npz as a whole or not at all; raises ``ConfigError`` where it cannot be written."""
     width = max(len(a.tokens) for a in analyses)
     rollout = np.full((len(analyses), width), np.nan, dtype=np.float32)
     for number, analysis in enumerate(analyses):
         rollout[number, : len(analysis.tokens)] = analysis.rollout.row
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                profile=np.stack([a.profile for a in analyses]).astype(np.float32),
-                statistics=np.array(statistics, dtype=np.str_),
-                ids=np.array([a.id for a in analyses], dtype=np.str_),
-                rollout=rollout,
-                tokens=np.array(
-                    [[*a.tokens, *[""] * (width - len(a.tokens))] for a in analyses], dtype=np.str_
-                ),
-            )
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"--output = {path}: cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _require_folder(output: Path) -> None:
-    if output.is_dir() or not output.absolute().parent.is_dir():
-        raise InputError(f"--output = {output}: must be a file in a folder that exists")
+    tokens = [[*a.tokens, *[""] * (width - len(a.tokens))] for a in analyses]
+    with whole_file("--output", path) as file:
+        np.savez_compressed(
+            file,
+            profile=np.stack([a.profile for a in analyses]).astype(np.float32),
+            statistics=np.array(statistics, dtype=np.str_),
+            ids=np.array([a.id for a in analyses], dtype=np.str_),
+            rollout=rollout,
+            tokens=np.array(tokens, dtype=np.str_),
+        )
 
 
 def _say_problems(problems: Sequence[str], what: str) -> None:

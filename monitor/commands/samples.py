@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.errors import ConfigError, InputError
+from monitor.errors import ConfigError, HeadwatchError, InputError, ModelError
 from monitor.records import Sample
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
 
 SHOWN_PROBLEMS = 10
+TASKS = ("auto", "sequence-classification", "causal-lm", "encoder")
+# Keys of the configuration -> the options that stand for them in commands that read none.
+_OPTIONS = {
+    "model.source": "--model",
+    "model.task": "--task",
+    "model.max_tokens": "--max-tokens",
+    "probe.file": "--probe-file",
+    "exporters.mlflow.tracking_uri": "--tracking-uri",
+    "mlflow.tracking_uri": "--tracking-uri",
+    "exporters.mlflow.token_file": "MLFLOW_TRACKING_TOKEN",
+}
+_KEY = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w/-])")
 
 
 def read_input(path: Path) -> list[Sample]:
@@ -30,20 +45,43 @@ def read_input(path: Path) -> list[Sample]:
 
 
 def load_analyser(
-    source: str, *, task: str, max_tokens: int | None, threads: int, gradient: bool, name: str | None = None
+    source: str,
+    *,
+    task: str,
+    max_tokens: int | None,
+    threads: int,
+    gradient: bool = True,
+    name: str | None = None,
 ) -> Analyser:
-    """The model with what is computed on it; ConfigError or ModelError say what to change."""
+    """The model with what is computed on it; ConfigError or ModelError say which option to change."""
+    if task not in TASKS:
+        raise ConfigError(f"--task = {task}: must be one of {', '.join(TASKS)}")
+    if max_tokens is not None and max_tokens < 2:
+        raise ConfigError(f"--max-tokens = {max_tokens}: must be at least 2")
+    if source.startswith("models:/"):
+        raise ModelError(
+            f"--model = {source}: is in a model registry, which only `headwatch run` and `headwatch check` "
+            "read; give a Hugging Face directory"
+        )
+
     from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings
     from monitor.replay.model import load_model
     from monitor.replay.settings import ModelSettings
 
-    tasks = ("auto", "sequence-classification", "causal-lm", "encoder")
-    if task not in tasks:
-        raise ConfigError(f"--task = {task}: must be one of {', '.join(tasks)}")
-    if max_tokens is not None and max_tokens < 2:
-        raise ConfigError(f"--max-tokens = {max_tokens}: must be at least 2")
     settings = ModelSettings.model_validate(
         {"source": source, "name": name, "task": task, "max_tokens": max_tokens, "threads": threads}
     )
-    return Analyser(load_model(settings), AnalysisSettings(gradient_attribution=gradient))
+    with named_as_options():
+        return Analyser(load_model(settings), AnalysisSettings(gradient_attribution=gradient))
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """Errors in the block name the command's options where they would name keys of a configuration."""
+    try:
+        yield
+    except HeadwatchError as error:
+        text = _KEY.sub(lambda key: _OPTIONS[key[0]], str(error))
+        error.args = (text, *error.args[1:])
+        raise

@@ -68,7 +68,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         "schedule.profile": "Analyse the samples that wait.",
         "schedule.evaluation": "Judge windows that have closed.",
         "schedule.attribution": "Attribute the subsample of the last windows.",
-        "schedule.probe": "Run the probe inputs again; changed model files are noticed sooner, at schedule.profile.",
+        "schedule.probe": "Run the probe inputs again; schedule.profile notices changed model files sooner.",
         "schedule.export": "Deliver the outbox to MLflow and to notifications.",
         "schedule.maintenance": "Overwrite texts whose time is over, and shorten the state file.",
         "schedule.follow": "Look for new lines in the files of ingest.follow.",

@@ -33,7 +33,7 @@ def plain_number(value: float, digits: int = 2, *, sign: bool = False) -> str:
     """
     form = "+" if sign else ""
     if abs(value) >= 10 ** (digits - 1):
-        return f"{value:{form}.0f}" if abs(value) < 1e15 else f"{value:{form}g}"
+        return f"{value:{form}.0f}"
     text = f"{value:{form}.{digits}g}"
     return f"{Decimal(text):{form}f}" if "e" in text else text
 

@@ -14,7 +14,6 @@ from monitor.drift.state import DetectorState
 from monitor.drift.summary import plain_number, summarise
 from monitor.records import ChannelName, ChannelVerdict, ProbeReading, State, Verdict
 
-
 NOTHING_SERVED = "no served predictions came, so nothing was compared"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,18 @@ def test_profile_cuts_where_it_is_told(model: Path, tmp_path: Path) -> None:
     [
         ("no json", "out.npz", 4, "--input = IN: has no sample; write one JSON object with a 'text' a line"),
         (LINES[5], "out.npz", 4, "--input = IN: the model takes none of its samples; see above for why"),
-        (LINES[0], "no/out.npz", 4, "--output = OUT: must be a file in a folder that exists"),
+        (
+            LINES[0],
+            "no/out.npz",
+            2,
+            "--output = OUT: its folder does not exist; make it or choose another",
+        ),
+        (
+            LINES[0],
+            "in.jsonl/out.npz",
+            2,
+            "--output = OUT: cannot be written (Not a directory); choose a place that this user may write to",
+        ),
         (None, "out.npz", 4, "IN: cannot be read (No such file or directory); give a JSONL file that exists"),
     ],
 )
@@ -94,7 +106,7 @@ def test_profile_says_what_to_change(
         source.write_text(lines)
     assert run("profile", "--model", model, "--input", source, "--output", target) == code
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.replace(str(source), "IN").replace(str(target), "OUT") == f"headwatch: {message}"
+    assert last.replace(str(target), "OUT").replace(str(source), "IN") == f"headwatch: {message}"
     assert not target.exists()
 
 
@@ -126,8 +138,25 @@ def test_explain_gives_one_entry_for_each_token_and_word(
 
 def test_explain_says_when_the_text_was_cut(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     document = explained(capfd, model, "the dog ran under the house", "--max-tokens", "5")
-    assert document["summary"].endswith("Only the first 5 tokens were read; the model takes no more.")
+    assert document["summary"].endswith("Only the first 5 tokens were read; that is --max-tokens.")
     assert len(document["tokens"]) == 5
+    document = explained(capfd, model, "the dog ran " * 40, "--max-tokens", "500")
+    assert document["summary"].endswith("Only the first 64 tokens were read; the model takes no more.")
+
+
+def test_explain_ranks_nothing_where_there_are_too_few_tokens(
+    model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = explained(capfd, model, "the dog")
+    assert document["agreement"] == {"spearman": None, "overlap_at_5": None}
+    assert "The text has too few tokens to say whether attention rollout agrees." in document["summary"]
+    assert "correlation" not in document["summary"]
+    assert explained(capfd, model, "the dog ran")["agreement"]["spearman"] is not None
+
+
+def test_explain_takes_the_task_that_it_is_told(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    document = explained(capfd, model, "the dog ran", "--task", "encoder")
+    assert document["prediction"]["probability"] is None
 
 
 def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +174,25 @@ def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFix
         (
             ("--text", "a", "--model", "/none"),
             3,
-            "model.source = /none: is no directory; give a Hugging Face model directory",
+            "--model = /none: is no directory; give a Hugging Face model directory",
+        ),
+        (
+            ("--text", "caf\udce9"),
+            4,
+            "--text: is not UTF-8; give it in UTF-8, in a terminal that is set to it",
+        ),
+        (
+            ("--text", "a", "--task", "translation"),
+            2,
+            "--task = translation: must be one of auto, sequence-classification, causal-lm, encoder",
+        ),
+        (
+            ("--text", "a", "--model", "models:/sentiment/1"),
+            3,
+            (
+                "--model = models:/sentiment/1: is in a model registry, which only `headwatch run` and "
+                "`headwatch check` read; give a Hugging Face directory"
+            ),
         ),
     ],
 )
@@ -154,3 +201,31 @@ def test_explain_says_what_to_change(
 ) -> None:
     assert run("explain", "--model", model, *options) == code
     assert capfd.readouterr().err == f"headwatch: {message}\n"
+
+
+@pytest.mark.parametrize("command", ["profile", "explain"])
+def test_a_task_that_is_unknown_is_asked_for_by_its_option(
+    command: str, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "architectures": ["BertForTokenColours"]}))
+    source = tmp_path / "in.jsonl"
+    source.write_text(LINES[0])
+    own = {"profile": ("--input", source, "--output", tmp_path / "out.npz"), "explain": ("--text", "a dog")}
+    assert run(command, "--model", copy, *own[command]) == 3
+    assert capfd.readouterr().err == (
+        f"headwatch: --task = auto: {copy} names BertForTokenColours, which headwatch does not know; "
+        "set --task to sequence-classification, causal-lm or encoder\n"
+    )
+    assert run(command, "--model", copy, *own[command], "--task", "sequence-classification") == 0
+
+
+@pytest.mark.parametrize("command", ["profile", "explain"])
+def test_help_tells_the_default_limit(
+    command: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(command, "--help") == 0
+    assert "default: the model's own limit." in " ".join(capfd.readouterr().out.replace("│", " ").split())

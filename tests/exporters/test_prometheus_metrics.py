@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.prometheus_metrics import METRICS, HeadwatchCollector, build_registry, render
+from monitor.ingest.limits import DROP_REASONS
 from tests.exporters import scenes
 from tests.servers import need
 
@@ -169,6 +170,17 @@ def test_no_label_ever_shows_a_token_or_a_sentence():
     assert "refund" not in text
     assert "secret" not in text
     assert value(text, "samples_dropped_total", model="sentiment", reason="other") == 5
+
+
+def test_every_reason_that_headwatch_itself_gives_keeps_its_name():
+    reasons = [*DROP_REASONS, "unreadable", "overload", "expired"]
+    dropped = {reason: count for count, reason in enumerate(reasons, start=1)}
+    text, _ = scrape(scenes.snapshot(samples_dropped=dropped))
+    assert {
+        dict(labels)["reason"]: count
+        for (name, labels), count in samples_of(text).items()
+        if name == "headwatch_samples_dropped_total"
+    } == dropped
 
 
 def test_names_and_labels_keep_to_prometheus_guidelines():

@@ -210,6 +210,27 @@ def test_an_event_that_cannot_be_read_is_answered_200_and_counted(receiver, body
     assert receiver.intake.dropped == {reason: 1}
 
 
+@pytest.mark.parametrize("kind", ["application/cloudevents+json", "application/cloudevents-batch+json"])
+def test_an_event_in_structured_mode_is_told_to_come_in_binary_mode(receiver, kind):
+    event = {"specversion": "1.0", "type": REQUEST, "id": "e1", "data": {"instances": ["x"]}}
+    answer = receiver.client.post(
+        "/", content=json.dumps(event), headers={"content-type": f"{kind}; charset=utf-8"}
+    )
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "accepted": 0,
+            "dropped": {"unsupported_event": 1},
+            "errors": [
+                {
+                    "error": f"content-type = {kind}: structured mode is not read; send the event in binary "
+                    "mode (attributes as ce- headers, the payload as the body)"
+                }
+            ],
+        },
+    )
+
+
 def test_an_oversized_event_is_answered_200_and_counted(start_receiver):
     receiver = start_receiver(maximum_body=1000)
     for body in (b" " * 1001, gzip.compress(b" " * 100_000), b" " * 100_000):

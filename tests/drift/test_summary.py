@@ -1,0 +1,98 @@
+"""The sentence that an on-call engineer reads first, word by word."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.drift.summary import plain_number, summarise
+from monitor.records import ChannelVerdict, HeadEvidence, HeadId, MeasureEvidence, WordEvidence
+from tests.drift.synthetic import draw_baseline, draw_features, fit, judge
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (100.0, "100"),
+        (99.6, "100"),
+        (10.04, "10"),
+        (9.96, "10"),
+        (9.94, "9.9"),
+        (1.0, "1"),
+        (0.5, "0.5"),
+        (0.6251, "0.63"),
+        (0.0, "0"),
+        (0.000051, "0.000051"),
+        (-199.5, "-200"),
+        (-0.0314, "-0.031"),
+        (1e6, "1000000"),
+    ],
+)
+def test_a_number_is_never_written_with_an_exponent(value, text):
+    assert plain_number(value) == text
+
+
+def told(**channels: ChannelVerdict) -> str:
+    return summarise(
+        causes=("data",),
+        severity="ticket",
+        since=4,
+        since_time=None,
+        channels=channels,
+        probe_known=True,
+        prediction_effect=0.0,
+        declared=False,
+    )
+
+
+END = (
+    "the model itself is unchanged, so the cause is the data; predictions hold: look at it in working hours."
+)
+
+
+def channel(name, **evidence) -> ChannelVerdict:
+    return ChannelVerdict(
+        channel=name, evidence=20.0, limit=9.0, alarm=True, raised=True, cleared=False, since=4, **evidence
+    )
+
+
+def test_a_word_in_every_input_is_in_100_percent_of_them():
+    word = WordEvidence(word="cucumber", kind="present", evidence=20.0, before=0.0, after=1.0, requests=200)
+    assert told(tokens=channel("tokens", gained=(word,))) == (
+        f"Since window 4: words changed: 'cucumber' 0 % -> 100 % of the inputs; {END}"
+    )
+
+
+def test_an_effect_of_hundreds_of_standard_deviations_is_written_out():
+    head = HeadEvidence(
+        head=HeadId(layer=1, head=2),
+        statistic="entropy",
+        evidence=20.0,
+        before=1234.5,
+        after=0.5,
+        effect=-199.5,
+        importance=0.1,
+        named=True,
+    )
+    assert told(heads=channel("heads", heads=(head,))) == (
+        f"Since window 4: attention of L1H2 entropy 1234 -> 0.5 (-200 sd) changed; {END}"
+    )
+
+
+def test_a_measure_is_told_with_its_effect():
+    item = MeasureEvidence(measure="log_tokens", evidence=20.0, before=3.0, after=5.123, effect=150.0)
+    assert told(input=channel("input", measures=(item,))) == (
+        f"Since window 4: input length (log tokens) 3 -> 5.12 (+150 sd); {END}"
+    )
+
+
+def test_fidelity_says_that_nothing_was_served_and_not_that_nothing_differs():
+    rng = np.random.default_rng(0)
+    detector = fit(draw_baseline(rng, 300, served_wrong=0.0))
+    state, verdict = judge(detector, detector.start(), draw_features(rng, 100), 0)
+    silent = verdict.channels["fidelity"]
+    assert (silent.detail, silent.measures) == ("no served predictions came, so nothing was compared", ())
+    _, verdict = judge(detector, state, draw_features(rng, 100, served_wrong=0.0), 1)
+    served = verdict.channels["fidelity"]
+    assert served.detail == ""
+    assert {item.measure for item in served.measures} == {"label_differs", "probability_gap"}
