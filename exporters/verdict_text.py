@@ -34,7 +34,8 @@ def window_metrics(verdict: Json) -> dict[str, float]:
             metrics[f"effect/{head_name(head)} {head['statistic']}"] = head["effect"]
         for item in channel["measures"]:
             metrics[f"{name}/{_allowed(item['measure'])}"] = item["after"]
-    return metrics
+    # A broken model's numbers may be none at all: null in JSON.
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def episode_tags(verdict: Json) -> dict[str, str]:
@@ -117,7 +118,16 @@ def head_name(head: Json) -> str:
 
 def changed(name: str, item: Json) -> str:
     """``L3H7 entropy: 0.71 → 0.42 (-1.3 sd)``."""
-    return f"{name}: {item['before']:.3g} → {item['after']:.3g} ({item['effect']:+.1f} sd)"
+    before, after = _number(item["before"]), _number(item["after"])
+    effect = "?" if item["effect"] is None else f"{item['effect']:+.1f}"
+    return f"{name}: {before} → {after} ({effect} sd)"
+
+
+def _number(value: float | None) -> str:
+    """Three digits, never in scientific notation; a broken model's value may be none at all."""
+    if value is None:
+        return "?"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
 
 
 def _allowed(name: str) -> str:

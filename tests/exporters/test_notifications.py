@@ -5,6 +5,7 @@ import json
 import pytest
 
 from exporters.notifications import Notifier
+from exporters.verdict_text import changed
 from monitor.errors import ExportError
 from monitor.records import OutboxRecord
 from tests.exporters.scenes import alarmed, cleared
@@ -75,4 +76,12 @@ def test_an_address_that_apprise_does_not_know_is_refused_at_once_and_not_quoted
     assert str(caught.value) == (
         "exporters.notifications: pigeon://... is no URL that apprise understands; "
         "see https://github.com/caronc/apprise/wiki"
+    )
+
+
+def test_a_broken_models_missing_numbers_are_shown_as_such():
+    head = {"layer": 1, "head": 2, "statistic": "entropy", "before": 1500.4, "after": None, "effect": None}
+    assert changed("L1H2 entropy", head) == "L1H2 entropy: 1500 → ? (? sd)"
+    assert changed("L1H2 entropy", {**head, "after": 0.25, "effect": -1.26}) == (
+        "L1H2 entropy: 1500 → 0.25 (-1.3 sd)"
     )
