@@ -127,7 +127,7 @@ def _number(value: float | None) -> str:
     """Three digits, never in scientific notation; a broken model's value may be none at all."""
     if value is None:
         return "?"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _allowed(name: str) -> str:
