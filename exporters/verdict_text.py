@@ -20,7 +20,7 @@ def utc(time: float) -> str:
 
 def window_metrics(verdict: Json) -> dict[str, float]:
     """A window's numbers, named ``group/quantity``: MLflow groups its charts by what stands before ``/``."""
-    metrics: dict[str, float] = {
+    metrics: dict[str, float | None] = {
         "window/samples": verdict["samples"],
         "window/received": verdict["received"],
         "evidence/all": verdict["evidence"],
