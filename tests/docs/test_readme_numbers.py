@@ -1,0 +1,70 @@
+"""Every number in the README's table of measurements is what a committed benchmark printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def result(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    return loaded
+
+
+def shift(name: str, share: float) -> dict[str, Any]:
+    return next(x for x in result("detection")["drift"] if (x["shift"], x["share"]) == (name, share))
+
+
+def ratio(variant: str, tokens: int) -> float:
+    batches = result("profiling")["batches"]
+    return next(float(x["cpu_ratio"]) for x in batches if (x["variant"], x["tokens"]) == (variant, tokens))
+
+
+def row(start: str) -> str:
+    return next(line for line in README.splitlines() if line.startswith(f"| {start}"))
+
+
+def test_quiet_windows():
+    quiet = result("detection")["quiet"][0]
+    assert (quiet["false_alarms"], quiet["window"]) == ("1 per 100 windows", 200)
+    assert f"{quiet['alarms']} of {quiet['windows']:,}" in row("quiet windows")
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "share"),
+    [
+        ("a quarter of the texts", "imdb_same_length", 0.25),
+        ("a tenth of them", "imdb_same_length", 0.1),
+        ("a tenth of the texts headlines", "guardian", 0.1),
+    ],
+)
+def test_delays(start: str, name: str, share: float):
+    assert f"found after {shift(name, share)['median_delay']:g}" in row(start)
+
+
+def test_trigger_words_are_found_and_named_at_once():
+    words = [x for x in result("detection")["drift"] if x["shift"].startswith("trigger_")]
+    assert len(words) == 5
+    assert all(x["median_delay"] == 1 and x["words"] == [x["shift"].removeprefix("trigger_")] for x in words)
+
+
+def test_costs():
+    assert f"{ratio('profile', 128):.2f} × CPU at 128 tokens, {ratio('profile', 512):.2f} × at 512" in row(
+        "profile"
+    )
+    both = f"{ratio('profile with gradient', 128):.2f} × and {ratio('profile with gradient', 512):.2f} ×"
+    assert both in row("the same with gradient")
+
+
+def test_cycle_and_ingest():
+    cycle = result("cycle")["result"]
+    assert f"{cycle['cycle_samples_per_second']:.0f} samples a second" in row("a whole cycle")
+    requests = f"{cycle['ingest_requests_per_second_beside_a_cycle']:,.0f} requests a second"
+    assert requests in row("ingest while")
+    assert f"{1000 * cycle['ingest_p99_seconds_beside_a_cycle']:.1f} ms" in row("ingest while")
