@@ -30,7 +30,8 @@ LEARNING = 5
 class Bench:
     """A cycle on a state file of its own, with a clock that tests move."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, *, registered: bytes | None = None) -> None:
+        self.registered = registered
         self.now = 1_700_000_000.0
         self.folder = folder
         self.model = model
@@ -43,6 +44,9 @@ class Bench:
                 "state": {"file": str(folder / "state.sqlite")},
             }
         )
+        if registered is not None:
+            section = self.config.baseline.model_copy(update={"source": "registry"})
+            self.config = self.config.model_copy(update={"baseline": section})
         self.draw = random.Random(7)
         self.sent = 0
         self.open()
@@ -62,11 +66,16 @@ class Bench:
             probe_texts=load_probe_texts(),
             privacy=WordPrivacy(key=bytes(32), minimum_requests=5),
             sinks=frozenset({"notification", "episode", "attribution"}),
-            fetch_baseline=lambda name: pytest.fail(f"nobody asked for {name}"),
+            fetch_baseline=self.fetch,
             clock=lambda: self.now,
             should_stop=lambda: False,
         )
         self.cycle.start()
+
+    def fetch(self, name: str) -> bytes:
+        assert name == "model"
+        assert self.registered is not None, "nobody asked for a registered baseline"
+        return self.registered
 
     def reopen(self) -> None:
         self.store.close()
@@ -287,3 +296,22 @@ def test_learning_spans_its_duration_and_no_more_than_its_samples(bench: Bench) 
         assert len(taken) < 100
     assert max(taken) <= LEARNING * WINDOW
     assert 3600 / 60 - 2 <= len(taken) <= 3600 / 60 + 2
+
+
+def test_a_registered_baseline_serves_on_another_machine(bench: Bench, tmp_path: Path) -> None:
+    bench.learn()
+    learnt = (tmp_path / "state.baseline").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    other = Bench(tmp_path / "elsewhere", bench.model, registered=learnt)
+    try:
+        for _ in range(3):
+            other.send()
+            other.run()
+        assert other.states() == ["quiet"] * 3
+        other.send(lambda words: ["zebra", *words, "quartz"])
+        other.run()
+        assert other.verdicts()[-1].alarm
+        copy = tmp_path / "elsewhere" / "state.baseline"
+        assert copy.stat().st_mode & 0o777 == 0o600
+    finally:
+        other.store.close()
