@@ -42,6 +42,7 @@ def assemble(target: Path) -> Path:
     trained = {name: tensor.float() for name, tensor in load_file(TRAINED).items()}
     partial = weights.with_suffix(".partial")
     save_file({**encoder, **trained}, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)  # safetensors writes for its own user only; a sidecar often runs as another
     partial.rename(weights)  # the directory is complete only when this file stands
     return target
 

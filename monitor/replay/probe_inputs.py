@@ -17,7 +17,9 @@ def load_probe_texts(path: Path | str | None = None) -> tuple[str, ...]:
     except UnicodeDecodeError:
         raise InputError(f"probe.file = {chosen}: is not UTF-8 text; write one text a line") from None
     except OSError as error:
-        raise InputError(f"probe.file = {chosen}: cannot be read ({error.strerror})") from None
+        raise InputError(
+            f"probe.file = {chosen}: cannot be read ({error.strerror}); name a file with one text a line"
+        ) from None
     texts = tuple(line.strip() for line in lines if line.strip())
     if not texts:
         raise InputError(f"probe.file = {chosen}: has no text; write one text a line")

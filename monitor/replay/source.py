@@ -54,7 +54,9 @@ def _complete(folder: Path, source: str) -> Path:
         names = {path.name for path in folder.iterdir()}
         weights = weight_files(folder)
     except OSError as error:
-        raise ModelError(f"model.source = {source}: cannot be read ({error.strerror})") from None
+        raise ModelError(
+            f"model.source = {source}: cannot be read ({error.strerror}); let this user read its files"
+        ) from None
     if "config.json" not in names:
         raise ModelError(f"model.source = {source}: has no config.json; give a Hugging Face model directory")
     if not weights:

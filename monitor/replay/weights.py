@@ -41,7 +41,9 @@ def weights_stamp(source: str | Path) -> str:
             facts = path.stat()
             parts.append(f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}:{facts.st_ino}")
     except OSError as error:
-        raise ModelError(f"model.source = {source}: cannot be read ({error.strerror})") from None
+        raise ModelError(
+            f"model.source = {source}: cannot be read ({error.strerror}); let this user read its files"
+        ) from None
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -55,5 +57,7 @@ def weights_hash(source: str | Path) -> str:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
     except OSError as error:
-        raise ModelError(f"model.source = {source}: cannot be read ({error.strerror})") from None
+        raise ModelError(
+            f"model.source = {source}: cannot be read ({error.strerror}); let this user read its files"
+        ) from None
     return digest.hexdigest()
