@@ -16,7 +16,7 @@ from monitor.drift.decision import Budget
 from monitor.drift.fitted import Fitted, channel_values, fit_baseline
 from monitor.drift.probe import compare
 from monitor.drift.settings import DriftSettings
-from monitor.drift.state import TIMES_KEPT, DetectorState
+from monitor.drift.state import DetectorState
 from monitor.drift.stream import restarted, watch_model, watch_stream
 from monitor.drift.verdict import WindowFacts, build_verdict
 from monitor.errors import StateError
@@ -90,8 +90,7 @@ class Detector:
                 "start a fresh one"
             )
         before = state
-        times = (*state.times, (window.index, window.start))[-TIMES_KEPT:]
-        state = replace(state, times=times)
+        state = replace(state, times=state.times_with(window.index, window.start))
         result = compare(self.baseline.probe, probe, self.fitted.head_sd, self.fitted.prediction_sd)
         state = watch_model(self.fitted, state, result, window.index)
         enough = len(features) >= self.settings.minimum

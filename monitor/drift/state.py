@@ -104,6 +104,14 @@ class DetectorState:
         except (KeyError, ValueError, TypeError):
             raise StateError("detector state: is damaged; remove it, evidence then starts anew") from None
 
+    def times_with(self, window: int, start: float) -> tuple[tuple[int, float], ...]:
+        """The newest windows' starts and, however old, that of the window where an alarm began."""
+        times = (*self.times, (window, start))
+        oldest = min((latch.since for latch in self.latches.values()), default=window)
+        onset = next((item for item in times if item[0] >= oldest), times[-1])
+        newest = times[-TIMES_KEPT:]
+        return newest if onset in newest else (onset, *newest)
+
     def start_of(self, window: int) -> float | None:
         """Start time of a window, or of the earliest one remembered after it."""
         return next((start for index, start in self.times if index >= window), None)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from monitor.drift.decision import Latch
 from monitor.drift.detector import Detector
 from monitor.drift.settings import DriftSettings
-from monitor.drift.state import DetectorState
+from monitor.drift.state import TIMES_KEPT, DetectorState
 from monitor.errors import StateError
 from monitor.privacy import WordPrivacy
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge, reading
@@ -257,3 +259,11 @@ def test_the_verdict_is_plain_json(detector):
         assert set(json.loads(text)["channels"]) == {
             "heads", "rollout", "prediction", "input", "tokens", "fidelity", "model"
         }  # fmt: skip
+
+
+def test_the_start_of_a_long_alarm_is_remembered(detector):
+    state = replace(detector.start(), latches={"heads": Latch(since=3, raised=4)}, times=((3, 30.0),))
+    for window in range(4, 4 + 2 * TIMES_KEPT):
+        state = replace(state, times=state.times_with(window, 10.0 * window))
+    assert state.start_of(3) == 30.0
+    assert len(state.times) == TIMES_KEPT + 1
