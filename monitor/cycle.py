@@ -38,8 +38,9 @@ log = logging.getLogger("headwatch.cycle")
 
 # Differs from the window's own key, so that the subsample is no function of what the window kept.
 SUBSAMPLE_KEY = b"headwatch:subset"
-# Closed windows that may wait for the model; past that the oldest is given up and counted.
-MOST_WAITING = 12
+# Closed windows that may wait for the model; past that the oldest is given up and counted. It bounds
+# the disk under lasting overload; a backlog after an outage or a crash must stay well below it.
+MOST_WAITING = 500
 # The share of a window's declared revisions at which the new one is taken to be rolled out.
 ROLLED_OUT = 0.9
 _RANK = {None: 0, "note": 1, "ticket": 2, "page": 3}

@@ -67,14 +67,22 @@ def test_a_killed_sidecar_loses_nothing_durable_and_judges_and_alerts_each_windo
         ).fetchone()[0]
         # A batch whose answer the crash swallowed may be in; one that was acknowledged must be.
         assert 40 * len(verdicts) + waiting >= len(acknowledged)
-    assert len(messages) == sum(_messages(verdict) for verdict in verdicts), "each alert is sent, and once"
+    pairs = zip([None, *verdicts], verdicts, strict=False)
+    assert len(messages) == sum(_messages(before, now) for before, now in pairs), (
+        "each alert is sent, and once",
+        messages,
+        [(verdict["index"], verdict["episode"], verdict["severity"]) for verdict in verdicts],
+    )
     assert len(messages) > 0, "the shifted text raised an alarm"
 
 
-def _messages(verdict: dict[str, Any]) -> int:
-    """How many messages a window gives: it raised or widened an episode, it cleared one."""
-    raised = any(channel["raised"] for channel in verdict["channels"].values())
-    return int(verdict["raised"] or raised) + int(verdict["cleared"])
+def _messages(before: dict[str, Any] | None, now: dict[str, Any]) -> int:
+    """How many messages a window gives: it raised, widened or worsened an episode, it cleared one."""
+    rank = {None: 0, "note": 1, "ticket": 2, "page": 3}
+    same = before is not None and before["episode"] == now["episode"] and before["severity"] is not None
+    worse = same and before is not None and rank[now["severity"]] > rank[before["severity"]]
+    joined = any(channel["raised"] for channel in now["channels"].values())
+    return int(now["raised"] or joined or worse) + int(now["cleared"])
 
 
 def _feed(watch: Sidecar, draw: random.Random, acknowledged: list[str], feeding: threading.Event) -> None:
