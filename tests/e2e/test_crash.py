@@ -105,7 +105,7 @@ def _feed(watch: Sidecar, draw: random.Random, acknowledged: list[str], feeding:
             else:
                 acknowledged += [sample["id"] for sample in batch]
                 break
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 def _wait_until_judged(watch: Sidecar) -> None:
@@ -114,4 +114,4 @@ def _wait_until_judged(watch: Sidecar) -> None:
             query = "SELECT count(*) FROM windows WHERE status IN ('closed', 'profiled')"
             return int(db.execute(query).fetchone()[0]) == 0
 
-    wait_for("every closed window is judged", nothing_waits, seconds=90)
+    wait_for("every closed window is judged", nothing_waits, seconds=240)
