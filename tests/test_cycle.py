@@ -138,6 +138,15 @@ def test_a_backlog_at_the_end_of_learning_is_judged_against_the_new_baseline(ben
     assert bench.states() == ["learning"] * LEARNING + ["quiet"] * 3
 
 
+def test_a_backlog_of_an_outage_is_judged_to_its_last_window(bench: Bench) -> None:
+    bench.learn()
+    for _ in range(30):
+        bench.send()
+    bench.run()
+    assert [verdict.window for verdict in bench.verdicts()] == list(range(LEARNING + 30))
+    assert bench.cycle.dropped["overload"] == 0
+
+
 def test_a_window_that_the_model_cannot_read_is_no_quiet_one_and_holds_nothing_up(bench: Bench) -> None:
     bench.learn()
     bench.store.ingest([Sample(id=f"bad{i}", time=bench.now, input_ids=(999_999, 5)) for i in range(WINDOW)])

@@ -105,7 +105,7 @@ def _feed(watch: Sidecar, draw: random.Random, acknowledged: list[str], feeding:
             else:
                 acknowledged += [sample["id"] for sample in batch]
                 break
-        time.sleep(0.1)
+        time.sleep(0.03)
 
 
 def _wait_until_judged(watch: Sidecar) -> None:
