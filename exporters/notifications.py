@@ -77,7 +77,7 @@ def title(payload: Mapping[str, Any]) -> str:
     what = _KINDS[_event(payload)]
     if what == "Over":
         return f"Drift in {verdict['model']} is over"
-    causes = " and ".join(verdict["causes"]) or "cause unknown"
+    causes = text.cause_words(verdict) or "cause unknown"
     return f"{what} in {verdict['model']} ({verdict['severity'] or 'note'}): {causes}"
 
 

@@ -48,6 +48,7 @@ def episode_tags(verdict: Json) -> dict[str, str]:
         "cause": ",".join(verdict["causes"]) or "unknown",
         "severity": verdict["severity"] or "none",
         "channel": ",".join(alarmed(verdict)),
+        "suspicion": ",".join(suspected(verdict)) or "none",
     }
 
 
@@ -58,7 +59,7 @@ def episode_name(verdict: Json) -> str:
 
 def episode_note(verdict: Json) -> str:
     """The run's description (Markdown): the summary, then what moved, most important first."""
-    causes = " and ".join(verdict["causes"]) or "unknown"
+    causes = cause_words(verdict) or "unknown"
     lines = [
         verdict["summary"],
         "",
@@ -104,6 +105,25 @@ def day_note(model: str, day: str, baseline: str) -> str:
         f"The windows of {model} on {day} (UTC) against {against}: one step per window. "
         "Drift is where a chart under *evidence* crosses its namesake under *limit*."
     )
+
+
+def cause_words(verdict: Json) -> str:
+    """The causes, what is known of them, and what the inputs look like; empty without a cause.
+
+    Records that an earlier version left in the outbox know only the causes.
+    """
+    causes = " and ".join(verdict["causes"])
+    if verdict.get("declared"):
+        causes += ", declared"
+    if verdict.get("upgrades") and "environment" in verdict["causes"]:
+        causes += ", upgraded"
+    faults = " and ".join(name.replace("_", " ") for name in suspected(verdict))
+    return f"{causes}, {faults} suspected" if faults else causes
+
+
+def suspected(verdict: Json) -> list[str]:
+    """The names of the faults that the alarm looks like."""
+    return [item["name"] for item in verdict.get("suspicions", ())]
 
 
 def alarmed(verdict: Json) -> list[str]:

@@ -36,6 +36,8 @@ __all__ = ["Analysed", "Analyser", "Progress", "Reading", "Stop", "stack"]
 
 EMBEDDED = Prediction(label="embedding", target=0, probability=1.0, entropy=0.0)
 """Stands in an attribution for the prediction of a model that predicts nothing."""
+SMALLEST_SD = 1e-3
+"""A statistic that is the same for all probe inputs is measured by this."""
 Progress = Callable[[int], None]
 Stop = Callable[[], bool]
 
@@ -172,12 +174,25 @@ class Analyser:
         samples = [Sample(id=str(i), time=0.0, text=text) for i, text in enumerate(texts)]
         # A broken model's NaN are what the probe is there to see: no row is left out.
         features = stack(self.profile(samples, gradient=False, finite_only=False).analyses)
+        alone, gap = self._alone_and_padded(samples, features.profile)
         return ProbeReading(
             identity=self.model.identity,
             inputs_hash=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
             profile=features.profile,
             prediction=features.prediction,
+            alone=alone,
+            padding_gap=gap,
         )
+
+    def _alone_and_padded(self, samples: Sequence[Sample], profile: Array) -> tuple[Array, float]:
+        """The shortest text's profile, and by how many sd the longest one's company moves it."""
+        rows = sorted(self.encode(samples)[0].values(), key=lambda row: len(row.ids))
+        alone = self.read(rows[:1], gradient=False).profile[0]
+        padded = self.read([rows[0], rows[-1]], gradient=False).profile[0]
+        spread = np.maximum(profile.std(axis=0), SMALLEST_SD)
+        # A model whose numbers are none at all says so elsewhere.
+        gap = np.nan_to_num(np.abs(padded - alone) / spread, nan=0.0, posinf=0.0)
+        return alone, float(gap.max())
 
     def encode(self, samples: Sequence[Sample]) -> tuple[dict[int, Encoded], list[tuple[str, str]]]:
         """Tokenised samples by their index, and (id, reason) of those the model cannot take."""

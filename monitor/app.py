@@ -25,21 +25,19 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
-from monitor.analyse import Analyser
 from monitor.config.configuration import Config, load_config
 from monitor.cycle import Cycle
 from monitor.errors import ConfigError, HeadwatchError, StateError
 from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
-from monitor.replay.model import load_model
-from monitor.replay.probe_inputs import load_probe_texts
 from monitor.sidecar.delivery import Delivery
 from monitor.sidecar.jobs import JobBook
 from monitor.sidecar.keys import word_privacy
 from monitor.sidecar.operations import build_operations_app
-from monitor.sidecar.sinks import build_sinks, fetch_registered_baseline, resolve_model
+from monitor.sidecar.sinks import build_sinks
 from monitor.sidecar.snapshots import Observer
+from monitor.sidecar.watching import build_cycle
 from monitor.state.store import StateStore
 
 log = logging.getLogger("headwatch.app")
@@ -159,22 +157,8 @@ class Sidecar:
         )
 
     def _build_cycle(self) -> Cycle:
-        config = self.config
-        settings = config.model.model_copy(update={"source": resolve_model(config)})
-        self._sinks = build_sinks(config)
-        cycle = Cycle(
-            config=config.model_copy(update={"model": settings}),
-            store=self._store,
-            load=lambda: Analyser(load_model(settings), config.analysis),
-            probe_texts=load_probe_texts(config.probe.file),
-            privacy=word_privacy(config.privacy, folder=Path(config.state.file).parent),
-            sinks=self._sinks.kinds,
-            fetch_baseline=lambda name: fetch_registered_baseline(config, name),
-            clock=time.time,
-            should_stop=self._stopping.is_set,
-        )
-        cycle.start()
-        return cycle
+        self._sinks = build_sinks(self.config)
+        return build_cycle(self.config, self._store, self._sinks, should_stop=self._stopping.is_set)
 
     # --- jobs --------------------------------------------------------------------------------
 

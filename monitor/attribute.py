@@ -81,3 +81,16 @@ def describe(
 def converged_share(attributions: Sequence[Attribution]) -> float:
     """Which part of the attributions converged; 1 for none."""
     return sum(a.converged for a in attributions) / len(attributions) if attributions else 1.0
+
+
+def top_words(attributions: Sequence[Attribution], top: int) -> tuple[tuple[str, ...], ...]:
+    """Of each attribution that converged, its ``top`` distinct words of largest magnitude."""
+    return tuple(
+        tuple(dict.fromkeys(word for word, _ in sorted(_valued(item), key=lambda pair: -abs(pair[1]))))[:top]
+        for item in attributions
+        if item.converged and item.words
+    )
+
+
+def _valued(item: Attribution) -> list[tuple[str, float]]:
+    return list(zip(item.words, item.word_values, strict=True))

@@ -17,13 +17,17 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.drift.blocks import time_blocks
+from monitor.drift.repeats import largest_share
+from monitor.drift.surprisal import surprisal
+from monitor.drift.tokens import word_wobble
 from monitor.errors import BaselineError
 from monitor.records import (
     INPUT_MEASURES,
@@ -35,7 +39,7 @@ from monitor.records import (
     WordCount,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 STATISTICS_VERSION = 1
 """Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
 SMALLEST = 100
@@ -52,11 +56,13 @@ def build_baseline(
     probe: ProbeReading | None,
     source: Literal["log", "live"],
     created: float,
+    integrated: Sequence[Sequence[str]] = (),
     word_keys: Callable[[str, int], str] | None = None,
     word_key_fingerprint: str = _CLEAR,
 ) -> Baseline:
     """Freeze ``features``; ``word_keys(word, requests)`` names each word (None: all in clear).
 
+    ``integrated``: the top words by Integrated Gradients of a subsample of the requests.
     Raises BaselineError if there are too few samples to tell anything from them.
     """
     if len(features) < SMALLEST:
@@ -66,10 +72,17 @@ def build_baseline(
         )
     present = Counter(word for words in features.words for word in set(words))
     top = Counter(word for words in features.top_words for word in set(words))
+    chosen = Counter(word for words in integrated for word in set(words))
+    wobble = (word_wobble(features.words, features.times), word_wobble(features.top_words, features.times))
     counts: dict[str, WordCount] = {}
-    for word in sorted({*present, *top}):
+    for word in sorted({*present, *top, *chosen}):
         name = word if word_keys is None else word_keys(word, max(present[word], top[word]))
-        counts[name] = WordCount(present=present[word], top=top[word])
+        counts[name] = WordCount(
+            present=present[word],
+            top=top[word],
+            integrated=chosen[word],
+            wobble=(wobble[0].get(word, 0.0), wobble[1].get(word, 0.0)),
+        )
     nothing = ((),) * len(features)
     ids = tuple(str(index) for index in range(len(features)))
     bare = replace(features, ids=ids, words=nothing, top_words=nothing)
@@ -83,6 +96,9 @@ def build_baseline(
         words=counts,
         requests=len(features),
         attributed_requests=sum(1 for words in features.top_words if words),
+        integrated_requests=len(integrated),
+        surprisal=surprisal(features.words, present.__getitem__, len(features), own=True),
+        largest_repeat=largest_share(features.words, time_blocks(features.times)),
         word_key_fingerprint=word_key_fingerprint,
         probe=probe,
     )
@@ -97,25 +113,34 @@ def baseline_bytes(baseline: Baseline) -> bytes:
         "created": baseline.created,
         "source": baseline.source,
         "statistics": list(baseline.statistics),
-        "identity": _identity_json(baseline.identity),
-        "words": {word: [count.present, count.top] for word, count in baseline.words.items()},
+        "identity": baseline.identity.to_json(),
+        "words": {
+            word: [count.present, count.top, count.integrated, *count.wobble]
+            for word, count in baseline.words.items()
+        },
         "requests": baseline.requests,
         "attributed_requests": baseline.attributed_requests,
+        "integrated_requests": baseline.integrated_requests,
+        "largest_repeat": baseline.largest_repeat,
         "word_key_fingerprint": baseline.word_key_fingerprint,
         "probe": None
         if baseline.probe is None
         else {
-            "identity": _identity_json(baseline.probe.identity),
+            "identity": baseline.probe.identity.to_json(),
             "inputs_hash": baseline.probe.inputs_hash,
+            "padding_gap": baseline.probe.padding_gap,
         },
     }
     arrays: dict[str, NDArray[Any]] = {
         "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
         **{f"features/{name}": array for name, array in baseline.features.to_arrays().items()},
+        "surprisal": baseline.surprisal,
     }
     if baseline.probe is not None:
         arrays["probe/profile"] = baseline.probe.profile
         arrays["probe/prediction"] = baseline.probe.prediction
+        if baseline.probe.alone is not None:
+            arrays["probe/alone"] = baseline.probe.alone
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
@@ -231,19 +256,27 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         created=float(header["created"]),
         source=header["source"],
         statistics=tuple(header["statistics"]),
-        identity=_identity(header["identity"]),
+        identity=ModelIdentity.from_json(header["identity"]),
         features=Features.from_arrays(own),
-        words={word: WordCount(present=count[0], top=count[1]) for word, count in header["words"].items()},
+        words={
+            word: WordCount(present=count[0], top=count[1], integrated=count[2], wobble=(count[3], count[4]))
+            for word, count in header["words"].items()
+        },
         requests=header["requests"],
         attributed_requests=header["attributed_requests"],
+        integrated_requests=header["integrated_requests"],
+        surprisal=arrays["surprisal"],
+        largest_repeat=float(header["largest_repeat"]),
         word_key_fingerprint=header["word_key_fingerprint"],
         probe=None
         if probe is None
         else ProbeReading(
-            identity=_identity(probe["identity"]),
+            identity=ModelIdentity.from_json(probe["identity"]),
             inputs_hash=probe["inputs_hash"],
+            padding_gap=probe["padding_gap"],
             profile=arrays["probe/profile"],
             prediction=arrays["probe/prediction"],
+            alone=arrays.get("probe/alone"),
         ),
     )
 
@@ -263,9 +296,12 @@ def _check_shapes(baseline: Baseline) -> None:
         "inputs": (features.inputs, (count, len(INPUT_MEASURES))),
         "fidelity": (features.fidelity, (count, 2)),
         "importance": (features.importance, heads),
+        "surprisal": (baseline.surprisal, (count,)),
     }
     if probe is not None:
         wanted["probe/profile"] = (probe.profile, (len(probe.profile), *profile))
+        if probe.alone is not None:
+            wanted["probe/alone"] = (probe.alone, profile)
         wanted["probe/prediction"] = (probe.prediction, (len(probe.profile), *probe.prediction.shape[1:]))
     for name, (array, shape) in wanted.items():
         if array.shape != shape or array.dtype.kind != "f":
@@ -273,14 +309,6 @@ def _check_shapes(baseline: Baseline) -> None:
     for name in ("ids", "words", "top_words"):
         if len(getattr(features, name)) != count:
             raise ValueError(f"{name} has {len(getattr(features, name))} rows, its header tells of {count}")
-
-
-def _identity_json(identity: ModelIdentity) -> dict[str, Any]:
-    return {**asdict(replace(identity, libraries={})), "libraries": dict(identity.libraries)}
-
-
-def _identity(values: Mapping[str, Any]) -> ModelIdentity:
-    return ModelIdentity(**{**values, "labels": tuple(values["labels"])})
 
 
 def _version(features: Features, identity: ModelIdentity, created: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -94,6 +95,14 @@ class BaselineInForce:
         self.baseline, self.detector = baseline, detector
         saved = self._store.detector_state(self.model_key)
         self.state = DetectorState.from_arrays(evidence.load_npz(saved)) if saved else detector.start()
+
+    def drop_waiting(self, *, before: float) -> None:
+        """Drop samples that wait in the detector's state and were taken ``before``: their words are in clear."""
+        if self.state is None or self.state.waiting is None:
+            return
+        if float(self.state.waiting.times.max()) < before:
+            self.state = dataclasses.replace(self.state, waiting=None, waiting_words=())
+            self._store.put_detector_state(self.model_key, evidence.npz(self.state.to_arrays()))
 
     def check_fits(self, identity: ModelIdentity, statistics: tuple[str, ...]) -> None:
         """Raise ``BaselineError`` where the model in memory cannot be compared with the baseline."""

@@ -8,42 +8,46 @@ under others. All jobs that touch the model run on one thread, one after another
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
+import math
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monitor import evidence
+from monitor import evidence, promotion
 from monitor.analyse import Analyser
+from monitor.attribute import top_words
 from monitor.baseline import baseline_bytes, build_baseline, save_baseline
 from monitor.baseline_in_force import BaselineInForce
 from monitor.config.configuration import Config
 from monitor.drift.detector import WindowFacts
 from monitor.errors import HeadwatchError
+from monitor.integrated_words import IntegratedWords
+from monitor.judging import Given, judge_given
 from monitor.live_baseline import LiveBaseline
+from monitor.new_normal import NewNormal
 from monitor.privacy import WordPrivacy
-from monitor.records import Attribution, Baseline, Features, OutboxRecord, Sample, State, Verdict
+from monitor.records import Baseline, Features, OutboxRecord, Sample, State, Verdict
 from monitor.replay.source import resolve_source
-from monitor.sampling import bottom_k
+from monitor.sampling import subsample
 from monitor.stacking import stack
 from monitor.state.rows import WindowRow
 from monitor.state.store import StateStore
+from monitor.unjudged import unjudged
 from monitor.watched_model import WatchedModel
 
 log = logging.getLogger("headwatch.cycle")
 
-# Differs from the window's own key, so that the subsample is no function of what the window kept.
-SUBSAMPLE_KEY = b"headwatch:subset"
 # Closed windows that may wait for the model; past that the oldest is given up and counted. It bounds
 # the disk under lasting overload; a backlog after an outage or a crash must stay well below it.
 MOST_WAITING = 500
+# Learnt samples that get Integrated Gradients as the baseline is made: no verdict comes meanwhile.
+MOST_AT_ONCE = 40
 # The share of a window's declared revisions at which the new one is taken to be rolled out.
 ROLLED_OUT = 0.9
-_RANK = {None: 0, "note": 1, "ticket": 2, "page": 3}
 
 
 class Cycle:
@@ -75,6 +79,7 @@ class Cycle:
         self.learning = LiveBaseline(
             store=store, privacy=privacy, window=config.window, settings=config.baseline, clock=clock
         )
+        self.standing = NewNormal(store=store, privacy=privacy, size=config.baseline.samples)
         self.verdict: Verdict | None = None
         self.profile: np.ndarray | None = None
         self.fidelity = float("nan")
@@ -83,6 +88,7 @@ class Cycle:
         self.windows: Counter[str] = Counter()
         self.trouble = ""
         self._in_force = BaselineInForce(config=config, store=store, privacy=privacy, fetch=fetch_baseline)
+        self._words = IntegratedWords(store, hashed=self.learning.hashed)
         self._store = store
         self._privacy = privacy
         self._sinks = sinks
@@ -95,7 +101,9 @@ class Cycle:
         """Take up baseline, detector and latest verdict where they stand."""
         self._store.set_meta("state_id", self._state_id)
         self._store.maintain()
+        promotion.finish_turn(self._store)
         self._take_up()
+        self._expire()
         if self.baseline is not None and self.learning.samples:
             self.learning.forget()
         newest = self._store.newest_verdict()
@@ -106,7 +114,8 @@ class Cycle:
     def reconfigure(self, config: Config, privacy: WordPrivacy) -> None:
         """Take new drift and privacy settings; evidence so far is kept."""
         self.config = self._in_force.config = config
-        self._privacy = self._in_force.privacy = self.learning.privacy = privacy
+        self._privacy = self._in_force.privacy = privacy
+        self.learning.privacy = self.standing.privacy = privacy
         if self.baseline is not None:
             self._in_force.adopt(self.baseline, self.analyser.model.identity, self.analyser.model.statistics)
 
@@ -129,11 +138,16 @@ class Cycle:
         self._follow_model()
         for row in self._store.windows("closed"):
             # What was profiled before is judged first: it may be what this window is judged by.
-            self.run_evaluation()
+            self._judge_waiting()
             if self._should_stop() or not self._profile(row):
                 return
 
     def run_evaluation(self) -> None:
+        """Judge profiled windows, then do what a user has asked for meanwhile."""
+        self._judge_waiting()
+        self._answer()
+
+    def _judge_waiting(self) -> None:
         """Judge profiled windows in order; one commit each."""
         for row in self._store.windows("profiled"):
             if self._should_stop():
@@ -161,6 +175,7 @@ class Cycle:
 
         One window a run, so that profiles never wait long for the thread; the text goes with it.
         """
+        self._expire()
         due: dict[int, list[Sample]] = defaultdict(list)
         for index, sample in self._store.attribution_due():
             due[index].append(sample)
@@ -168,18 +183,7 @@ class Cycle:
             self._store.commit_attribution(index, outbox=())
         if not due:
             return
-        newest = max(due)
-        attributions = self.analyser.attribute(due[newest], should_stop=self._should_stop)
-        if self._should_stop():
-            return
-        records = []
-        if attributions:
-            self.attribution = evidence.attribution_metrics(attributions)
-            words = self._public_words(attributions)
-            records = [
-                evidence.attribution_record(self._prefix(), newest, self._clock(), attributions, words)
-            ]
-        self._store.commit_attribution(newest, outbox=self._wanted(records))
+        self._attribute(max(due), due[max(due)])
 
     def run_maintenance(self) -> None:
         """Overwrite text that has waited too long, shrink the write-ahead log."""
@@ -196,7 +200,7 @@ class Cycle:
         self._follow_revision(samples)
         learning = self.baseline is None
         if learning:
-            samples = _uniform(samples, self.learning.quota())
+            samples = subsample(samples, self.learning.quota())
         analysed = self.analyser.profile(
             samples, gradient=self.config.analysis.gradient_attribution, should_stop=self._should_stop
         )
@@ -207,7 +211,7 @@ class Cycle:
             log.info("sample %s cannot be analysed: %s", sample, reason)
         features = stack(analysed.analyses, like=self.analyser.model)
         stored = self.learning.without_clear_words(features) if learning else features
-        chosen = () if learning else _uniform(samples, self.config.analysis.attribution.samples)
+        chosen = subsample(samples, self.config.analysis.attribution.samples)
         self._store.store_features(
             row.index,
             evidence.npz({**stored.to_arrays(), "context": np.array(self._context())}),
@@ -216,6 +220,25 @@ class Cycle:
         if learning:
             self.learning.note_words(features)
         return True
+
+    def _attribute(self, index: int, samples: Sequence[Sample]) -> None:
+        """Integrated Gradients of a subsample; the next verdict or the baseline counts its words."""
+        attributions = self.analyser.attribute(samples, should_stop=self._should_stop)
+        if self._should_stop():
+            return
+        words = top_words(attributions, self.config.analysis.top_words)
+        if self.baseline is None:
+            meta = self._words.learn(words, self._context())
+            self._store.commit_attribution(index, outbox=(), meta=meta)
+            return
+        records = []
+        if attributions:
+            self.attribution = evidence.attribution_metrics(attributions)
+            public = evidence.public_words(attributions, known=self.baseline.words, privacy=self._privacy)
+            prefix = f"{self.analyser.model.identity.name}/{self._in_force.version}"
+            records = [evidence.attribution_record(prefix, index, self._clock(), attributions, public)]
+        meta = self._words.take(words, self._context(), self._clock())
+        self._store.commit_attribution(index, outbox=self._wanted(records), meta=meta)
 
     def _context(self) -> str:
         """What features depend on besides their samples."""
@@ -235,43 +258,35 @@ class Cycle:
         assert force.state is not None
         if self.model.reading is None:
             self.model.probe()
-        state, verdict = force.detector.judge(
-            force.state,
-            features,
-            window=WindowFacts(index=row.index, start=row.start, end=row.last_moment, received=row.received),
+        given = Given(
+            features=features,
+            facts=WindowFacts(index=row.index, start=row.start, end=row.last_moment, received=row.received),
             probe=self.model.reading,
             declared=self._rollout_declared,
-            word_name=self._privacy.name,
+            integrated=self._words.waiting(self._context()),
         )
-        if verdict.episode is not None:
-            # Window numbers start anew with a new state file; episodes of the same baseline must not.
-            verdict = dataclasses.replace(verdict, episode=f"{verdict.episode}-{self._state_id}")
+        # Window numbers start anew with a new state file; episodes of the same baseline must not.
+        state, verdict = judge_given(
+            force.detector, force.state, given, word_name=self._privacy.name, stream=self._state_id
+        )
+        records = evidence.verdict_records(verdict, self.verdict, features, force.detector.baseline)
         self._store.commit_verdict(
             row.index,
             json.dumps(verdict.to_json()),
             model_key=force.model_key,
             detector_state=evidence.npz(state.to_arrays()),
-            outbox=self._wanted(self._records(verdict, features)),
+            outbox=self._wanted(records),
             keep_features=False,
+            episode=self.standing.pack(features, self._context()) if verdict.alarm else None,
+            episode_over=not verdict.alarm,
+            meta=self._words.judged(self._context(), alarm=verdict.alarm),
         )
         force.state = state
+        if verdict.alarm:
+            self.standing.add(row.index, features)
+        else:
+            self.standing.forget()
         self._note(verdict)
-
-    def _records(self, verdict: Verdict, features: Features) -> list[OutboxRecord]:
-        assert self.baseline is not None
-        records = [evidence.window_record(verdict, features)]
-        before = self.verdict.severity if self.verdict and self.verdict.episode == verdict.episode else None
-        worse = before is not None and _RANK[verdict.severity] > _RANK[before]
-        joined = any(channel.raised for channel in verdict.channels.values())
-        for event, phase, happened in (
-            ("raised", "opened", verdict.raised),
-            ("widened", "opened", (joined or worse) and not verdict.raised),
-            ("cleared", "closed", verdict.cleared),
-        ):
-            if happened:
-                records.append(evidence.episode_record(verdict, phase, features, self.baseline))
-                records.append(evidence.notification_record(verdict, event))
-        return records
 
     def _pass_over(self, row: WindowRow, features: Features) -> None:
         """Model or baseline changed between profile and verdict: nothing fair can be said."""
@@ -294,6 +309,34 @@ class Cycle:
         level = logging.WARNING if verdict.raised else logging.INFO
         log.log(level, "window %d: %s: %s", verdict.window, verdict.state, verdict.summary)
 
+    # --- the new normal ----------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        """Promote what stands in alarm to the baseline, where a user has asked for it."""
+        request = promotion.asked(self._store)
+        if request is None or self._should_stop():
+            return
+        try:
+            done = promotion.promote(
+                store=self._store,
+                force=self._in_force,
+                standing=self.standing,
+                words=self._words,
+                verdict=self.verdict,
+                model=self.analyser.model,
+                probe=self.model.probe,
+                context=self._context(),
+                created=self._clock(),
+                wanted=self._wanted,
+                request=request,
+            )
+        except HeadwatchError as error:
+            log.warning("not promoted: %s", error)
+            self._store.set_metas(promotion.answering(request, promotion.Answer(problem=str(error))))
+            return
+        self.verdict = None
+        log.warning("episode %s is accepted: baseline %s stands", done.episode, done.version)
+
     # --- learning ----------------------------------------------------------------------------
 
     def _learn(self, row: WindowRow, features: Features) -> None:
@@ -315,7 +358,9 @@ class Cycle:
             self._finish_learning()
 
     def _finish_learning(self) -> None:
+        self._attribute_learnt()
         model = self.analyser.model
+        shown = self.learning.shown()
         baseline = build_baseline(
             self.learning.features(),
             identity=model.identity,
@@ -325,37 +370,36 @@ class Cycle:
             created=self._clock(),
             word_keys=self._privacy.name,
             word_key_fingerprint=self._privacy.fingerprint,
+            integrated=[tuple(map(shown, request)) for request in self._words.learnt(self._context())],
         )
         record = evidence.baseline_record(baseline, baseline_bytes(baseline))
         self._store.add_outbox(self._wanted([record]))
         save_baseline(baseline, self._in_force.path)
         self.learning.forget()
+        self._store.set_metas(self._words.over())
         self._in_force.adopt(baseline, model.identity, model.statistics)
         log.info("baseline %s stands: %d samples", baseline.version, len(baseline.features))
 
+    def _attribute_learnt(self) -> None:
+        """Integrated Gradients of the newest learnt subsamples that wait: the baseline needs them."""
+        due: dict[int, list[Sample]] = defaultdict(list)
+        for index, sample in self._store.attribution_due():
+            due[index].append(sample)
+        room = MOST_AT_ONCE
+        for index in sorted(due, reverse=True):
+            room -= len(due[index])
+            if room >= 0 and not self._should_stop():
+                self._attribute(index, due[index])
+            else:
+                self._store.commit_attribution(index, outbox=())
+
     def _plain_verdict(self, row: WindowRow, features: Features, state: State, summary: str) -> Verdict:
-        identity = self.analyser.model.identity
-        return Verdict(
-            model=identity.name,
-            revision=identity.revision,
+        return unjudged(
+            row,
+            identity=self.analyser.model.identity,
             baseline=self._in_force.version,
-            window=row.index,
-            start=row.start,
-            end=row.last_moment,
             samples=len(features),
-            received=row.received,
             state=state,
-            alarm=False,
-            raised=False,
-            cleared=False,
-            episode=None,
-            causes=(),
-            severity=None,
-            since=None,
-            since_time=None,
-            evidence=0.0,
-            limit=0.0,
-            channels={},
             summary=summary,
         )
 
@@ -369,7 +413,7 @@ class Cycle:
 
         While the new files cannot be loaded or compared, nothing is judged: that must not look quiet.
         """
-        self.run_evaluation()
+        self._judge_waiting()
         try:
             self.model.follow()
             self._in_force.check_fits(self.analyser.model.identity, self.analyser.model.statistics)
@@ -394,6 +438,7 @@ class Cycle:
         elif newest != before and count >= ROLLED_OUT * declared.total():
             log.warning("revision %s was declared after %s: it gets its own baseline", newest, before)
             self._close_episode(newest)
+            self._in_force.drop_waiting(before=math.inf)
             self.learning.forget()
             self._in_force.declare(newest)
             self._take_up()
@@ -404,38 +449,19 @@ class Cycle:
         if self.verdict is None or not self.verdict.alarm:
             return
         summary = f"Revision {revision} was declared; this episode ends with the former one's baseline."
-        closed = dataclasses.replace(
-            self.verdict, alarm=False, raised=False, cleared=True, state="learning", summary=summary
-        )
-        records = [evidence.closing_record(closed), evidence.notification_record(closed, "cleared")]
-        self._store.add_outbox(self._wanted(records))
+        records = evidence.closing_records(self.verdict, summary, outcome="superseded")
+        self._store.close_episode(outbox=self._wanted(records), meta=self._words.over())
+        self.standing.forget()
         self.verdict = None
 
     # --- records -----------------------------------------------------------------------------
 
-    def _prefix(self) -> str:
-        return f"{self.analyser.model.identity.name}/{self._in_force.version or 'learning'}"
-
     def _wanted(self, records: Sequence[OutboxRecord]) -> list[OutboxRecord]:
         return [record for record in records if record.kind in self._sinks]
 
-    def _public_words(self, attributions: Sequence[Attribution]) -> dict[str, float]:
-        """Mean absolute attribution of the words that enough requests share."""
-        requests: Counter[str] = Counter()
-        values: dict[str, list[float]] = defaultdict(list)
-        for item in attributions:
-            requests.update(set(item.words))
-            for word, value in zip(item.words, item.word_values, strict=True):
-                values[word].append(abs(value))
-        known = self.baseline.words if self.baseline else {}
-        return {
-            word: float(np.mean(found))
-            for word, found in values.items()
-            if word in known or self._privacy.name(word, requests[word]) == word
-        }
-
-
-def _uniform(samples: Sequence[Sample], size: int) -> list[Sample]:
-    """A repeatable uniform subsample, in the order of ``samples``."""
-    kept = bottom_k((sample.id for sample in samples), key=SUBSAMPLE_KEY, size=size).ids
-    return [sample for sample in samples if sample.id in kept]
+    def _expire(self) -> None:
+        """Drop words in clear before text may lie no longer: the next look, and the maintenance after it, count."""
+        schedule, retention = self.config.schedule, self.config.state.text_retention
+        cutoff = self._clock() - max(60.0, retention - schedule.attribution - schedule.maintenance)
+        self._words.expire(cutoff)
+        self._in_force.drop_waiting(before=cutoff)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.privacy import WordPrivacy
 from monitor.records import Attribution, Baseline, Features, OutboxRecord, Verdict
 from monitor.report.figures import before_after_png, head_map_png
+
+_RANK = {None: 0, "note": 1, "ticket": 2, "page": 3}
 
 
 def window_record(verdict: Verdict, features: Features) -> OutboxRecord:
@@ -49,10 +54,39 @@ def episode_record(verdict: Verdict, phase: str, features: Features, baseline: B
     return _record(key, "episode", verdict.end, payload, artifacts)
 
 
-def closing_record(verdict: Verdict) -> OutboxRecord:
-    """The end of an episode that no window closed: its baseline is in force no more."""
+def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[OutboxRecord]:
+    """The end of the episode of ``verdict`` that no window closed: its baseline is in force no more.
+
+    ``outcome``: ``superseded`` by another revision's baseline, or ``accepted`` as the new normal.
+    """
+    closed = replace(
+        verdict, alarm=False, raised=False, cleared=True, state="too_few_samples", summary=summary
+    )
     key = f"{_prefix(verdict)}/episode/{verdict.episode}/closed/{verdict.window}"
-    return _record(key, "episode", verdict.end, {"verdict": verdict.to_json(), "phase": "closed"})
+    payload = {"verdict": closed.to_json(), "phase": "closed", "outcome": outcome}
+    return [
+        _record(key, "episode", verdict.end, payload),
+        notification_record(closed, "cleared"),
+    ]
+
+
+def verdict_records(
+    verdict: Verdict, before: Verdict | None, features: Features, baseline: Baseline
+) -> list[OutboxRecord]:
+    """All that a window has to tell; an episode's evidence as it opens, widens or worsens, and closes."""
+    records = [window_record(verdict, features)]
+    rank = before.severity if before is not None and before.episode == verdict.episode else None
+    worse = rank is not None and _RANK[verdict.severity] > _RANK[rank]
+    joined = any(channel.raised for channel in verdict.channels.values())
+    for event, phase, happened in (
+        ("raised", "opened", verdict.raised),
+        ("widened", "opened", (joined or worse) and not verdict.raised),
+        ("cleared", "closed", verdict.cleared),
+    ):
+        if happened:
+            records.append(episode_record(verdict, phase, features, baseline))
+            records.append(notification_record(verdict, event))
+    return records
 
 
 def notification_record(verdict: Verdict, event: str) -> OutboxRecord:
@@ -70,6 +104,23 @@ def attribution_record(
     """
     payload = {"window": window, "metrics": attribution_metrics(attributions), "words": dict(words)}
     return _record(f"{prefix}/attribution/{window}", "attribution", time, payload)
+
+
+def public_words(
+    attributions: Sequence[Attribution], *, known: Collection[str], privacy: WordPrivacy
+) -> dict[str, float]:
+    """Mean absolute attribution of the words that are ``known`` or that enough requests share."""
+    requests: Counter[str] = Counter()
+    values: dict[str, list[float]] = defaultdict(list)
+    for item in attributions:
+        requests.update(set(item.words))
+        for word, value in zip(item.words, item.word_values, strict=True):
+            values[word].append(abs(value))
+    return {
+        word: float(np.mean(found))
+        for word, found in values.items()
+        if word in known or privacy.name(word, requests[word]) == word
+    }
 
 
 def baseline_record(baseline: Baseline, data: bytes) -> OutboxRecord:

@@ -6,10 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from monitor.analyse import Analyser, stack
+from monitor.attribute import top_words
 from monitor.baseline import SMALLEST, build_baseline
 from monitor.errors import BaselineError
 from monitor.privacy import CLEAR, WordPrivacy
 from monitor.records import Baseline, Features, Sample
+from monitor.sampling import subsample
+
+ATTRIBUTIONS = 100
+"""Samples of a log that get Integrated Gradients for its baseline: each costs some fifty passes."""
 
 
 def baseline_from_features(
@@ -20,9 +25,11 @@ def baseline_from_features(
     source: Literal["log", "live"],
     created: float,
     privacy: WordPrivacy | None = None,
+    integrated: Sequence[tuple[str, ...]] = (),
 ) -> Baseline:
     """Freeze features with the probe's reading of the same model.
 
+    ``integrated``: the top words by Integrated Gradients of a subsample.
     ``privacy`` None keeps every word in clear: only for the user's own files on this machine.
     """
     return build_baseline(
@@ -34,6 +41,7 @@ def baseline_from_features(
         created=created,
         word_keys=None if privacy is None else privacy.name,
         word_key_fingerprint=CLEAR if privacy is None else privacy.fingerprint,
+        integrated=integrated,
     )
 
 
@@ -44,10 +52,12 @@ def baseline_from_samples(
     probe_texts: Sequence[str],
     created: float,
     privacy: WordPrivacy | None = None,
+    attributions: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Baseline, tuple[tuple[str, str], ...]]:
     """Profile a log and freeze it; also gives (id, reason) of the samples that the model refused.
 
+    ``attributions``: how many of its samples get Integrated Gradients.
     Raises BaselineError if too few samples are left.
     """
     analysed = analyser.profile(samples, on_progress=on_progress)
@@ -63,5 +73,8 @@ def baseline_from_samples(
         source="log",
         created=created,
         privacy=privacy,
+        integrated=top_words(
+            analyser.attribute(subsample(samples, attributions)), analyser.settings.top_words
+        ),
     )
     return baseline, analysed.refused

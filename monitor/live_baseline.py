@@ -68,7 +68,7 @@ class LiveBaseline:
 
     def without_clear_words(self, features: Features) -> Features:
         """The features as they may lie on disk while the baseline is being learnt."""
-        return _map_words(features, self._hashed)
+        return map_words(features, self.hashed)
 
     def note_words(self, features: Features) -> None:
         """Remember, in memory, how many requests had each word; once what they came with is stored."""
@@ -106,20 +106,26 @@ class LiveBaseline:
 
     def features(self) -> Features:
         """All of it, in order; words that enough distinct requests had are in clear again."""
+        return map_words(Features.concatenate(self._parts), self.shown())
+
+    def shown(self) -> Callable[[str], str]:
+        """Gives those hashed words in clear again that enough distinct requests had."""
         enough = self.privacy.minimum_requests
-        clear = {self._hashed(word): word for word, count in self._seen.items() if count >= enough}
-        return _map_words(Features.concatenate(self._parts), lambda word: clear.get(word, word))
+        clear = {self.hashed(word): word for word, count in self._seen.items() if count >= enough}
+        return lambda word: clear.get(word, word)
 
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""
         self._store.clear_learning_features()
         self._parts, self._seen = [], Counter()
 
-    def _hashed(self, word: str) -> str:
+    def hashed(self, word: str) -> str:
+        """A word as it may lie on disk for as long as learning lasts."""
         return self.privacy.name(word, 0)
 
 
-def _map_words(features: Features, change: Callable[[str], str]) -> Features:
+def map_words(features: Features, change: Callable[[str], str]) -> Features:
+    """The features with every word changed."""
     return dataclasses.replace(
         features,
         words=tuple(tuple(change(word) for word in words) for words in features.words),

@@ -12,11 +12,15 @@ True
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from monitor.records import Sample
+
 KEY_BYTES = 16
+# Differs from the window's own key, so that the subsample is no function of what the window kept.
+SUBSAMPLE_KEY = b"headwatch:subset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +65,9 @@ def merge(left: BottomK, right: BottomK) -> BottomK:
         raise ValueError(f"left.size (={left.size}) must equal right.size (={right.size})")
     union = {*left.entries, *right.entries}
     return BottomK(size=left.size, entries=tuple(heapq.nsmallest(left.size, union)))
+
+
+def subsample(samples: Sequence[Sample], size: int) -> list[Sample]:
+    """A repeatable uniform subsample, in the order of ``samples``; the larger ones hold the smaller."""
+    kept = bottom_k((sample.id for sample in samples), key=SUBSAMPLE_KEY, size=size).ids
+    return [sample for sample in samples if sample.id in kept]

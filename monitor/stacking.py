@@ -84,7 +84,15 @@ def _prediction_row(prediction: Prediction | None) -> tuple[float, ...]:
 
 def _input_row(analysis: SampleAnalysis) -> tuple[float, ...]:
     facts = analysis.facts
-    return (np.log(facts.tokens), facts.unknown_share, float(facts.truncated), facts.special_tokens)
+    return (
+        np.log(facts.tokens),
+        facts.unknown_share,
+        float(facts.truncated),
+        facts.special_tokens,
+        facts.tokens_per_word,
+        facts.uppercase_share,
+        facts.punctuation_share,
+    )
 
 
 def _fidelity_row(analysis: SampleAnalysis) -> tuple[float, float]:

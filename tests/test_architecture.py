@@ -35,7 +35,8 @@ STAGES = {
     "monitor.replay": set(),
     "monitor.analysis": set(),
     "monitor.drift": set(),
-    "monitor.baseline": set(),
+    # it notes what can only be counted while the words are still there
+    "monitor.baseline": {"monitor.drift"},
     "monitor.privacy": set(),
     "monitor.report": set(),
 }
@@ -181,8 +182,9 @@ def test_every_runtime_dependency_is_explained():
 
 def test_every_dependency_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["demo"]]
-    wanted += project["optional-dependencies"]["dev"]
+    wanted = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     assert sorted({_distribution(one).lower() for one in wanted} - pinned) == []

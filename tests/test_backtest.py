@@ -15,6 +15,9 @@ from monitor.errors import ConfigError, InputError, ModelError
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge
 from tests.models import WORDS, save_tiny
 
+# Enough of them that requests differ: a burst of near-identical ones would be thinned.
+OTHERS = [word for word in WORDS if word.isalpha()][12:]
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -64,7 +67,7 @@ def test_backtest_and_a_live_detector_give_the_same_verdicts_to_the_last_bit():
 def test_a_log_that_shifts_alarms_in_the_file_that_scripts_read(command, model, tmp_path):
     reference = log(tmp_path / "ref.jsonl", 300, seed=1)
     stream = log(tmp_path / "stream.jsonl", 200, seed=2)
-    shifted = log(tmp_path / "shifted.jsonl", 210, seed=3, words=["red", "slowly", "and", "walk"])
+    shifted = log(tmp_path / "shifted.jsonl", 210, seed=3, words=OTHERS)
     stream.write_text(stream.read_text() + shifted.read_text() + "no json\n")
     out = tmp_path / "out.json"
     ran = command(
@@ -119,6 +122,13 @@ def test_a_baseline_file_is_built_shown_listed_promoted_and_used(command, model,
     )
     assert built.exit_code == 0, built.output
     assert "of 300 samples" in built.output
+    assert built.stderr == (
+        "warning: 300 samples: below 2000 only larger shifts are found\n"
+        "warning: 10 time blocks of 30 samples, fewer than 20: how much clean windows differ is known "
+        "poorly; give more samples, over more time\n"
+        "warning: times unknown: whether it holds days, nights and weekends cannot be told; "
+        "give lines with a time\n"
+    )
     shown = json.loads(command("baseline", "show", folder / "b.headwatch", "--json").output)
     assert (shown["samples"], shown["attributed"], shown["model"]) == (300, 0, "tiny")
     assert "entropy" in command("baseline", "show", folder / "b.headwatch").output
@@ -245,3 +255,25 @@ def test_mistakes_on_the_command_line_are_named(command, model, tmp_path, change
     ran = command("backtest", *[part for option in options.items() for part in option])
     assert isinstance(ran.exception, kind)
     assert str(ran.exception) == message
+
+
+def test_small_windows_wait_for_each_other_and_those_that_wait_at_the_end_are_told(command, model, tmp_path):
+    reference = log(tmp_path / "ref.jsonl", 300, seed=1)
+    # Of windows of 40 the model takes 40, 20, 20 and 20.
+    whole = log(tmp_path / "stream.jsonl", 100, seed=2).read_text().splitlines()
+    refused = ['{"input_ids": [999999]}'] * 20
+    stream = tmp_path / "stream.jsonl"
+    lines = [*whole[:60], *refused, *whole[60:80], *refused, *whole[80:], *refused]
+    stream.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out.json"
+    ran = command(
+        "backtest", "--model", model, "--baseline", reference, "--stream", stream,
+        "--window", 40, "--json", out,
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    result = json.loads(out.read_text())
+    assert [(window["state"], window["received"]) for window in result["windows"]] == [
+        ("quiet", 40), ("too_few_samples", 40), ("quiet", 40), ("too_few_samples", 40)
+    ]  # fmt: skip
+    assert (result["waiting_samples"], result["left_over_samples"]) == (20, 0)
+    assert "20 samples of the last windows are too few to judge and wait for more" in ran.stdout

@@ -3,113 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file, save_file
 
-from monitor.analyse import Analyser
-from monitor.config.configuration import Config
-from monitor.cycle import Cycle
 from monitor.errors import BaselineError, ModelError
-from monitor.privacy import WordPrivacy
-from monitor.records import OutboxRecord, Sample, ServedPrediction, Verdict
-from monitor.replay.model import load_model
+from monitor.records import Sample, ServedPrediction
 from monitor.replay.probe_inputs import load_probe_texts
-from monitor.state.store import StateStore
-
-WORDS = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
-WINDOW = 40
-LEARNING = 5
-
-
-class Bench:
-    """A cycle on a state file of its own, with a clock that tests move."""
-
-    def __init__(self, folder: Path, model: Path, *, registered: bytes | None = None) -> None:
-        self.registered = registered
-        self.now = 1_700_000_000.0
-        self.folder = folder
-        self.model = model
-        self.config = Config.model_validate(
-            {
-                "model": {"source": str(model)},
-                "window": {"requests": WINDOW, "samples": WINDOW, "minimum_samples": 30},
-                "baseline": {"duration": "0s", "samples": LEARNING * WINDOW, "minimum_samples": 200},
-                "drift": {"false_alarms": "1 per 8640 windows"},
-                "state": {"file": str(folder / "state.sqlite")},
-            }
-        )
-        if registered is not None:
-            section = self.config.baseline.model_copy(update={"source": "registry"})
-            self.config = self.config.model_copy(update={"baseline": section})
-        self.draw = random.Random(7)
-        self.sent = 0
-        self.open()
-
-    def open(self) -> None:
-        """As after a restart."""
-        self.store = StateStore(
-            self.config.state.file,
-            settings=self.config.state,
-            window=self.config.window,
-            clock=lambda: self.now,
-        )
-        self.cycle = Cycle(
-            config=self.config,
-            store=self.store,
-            load=lambda: Analyser(load_model(self.config.model), self.config.analysis),
-            probe_texts=load_probe_texts(),
-            privacy=WordPrivacy(key=bytes(32), minimum_requests=5),
-            sinks=frozenset({"notification", "episode", "attribution"}),
-            fetch_baseline=self.fetch,
-            clock=lambda: self.now,
-            should_stop=lambda: False,
-        )
-        self.cycle.start()
-
-    def fetch(self, name: str) -> bytes:
-        assert name == "model"
-        assert self.registered is not None, "nobody asked for a registered baseline"
-        return self.registered
-
-    def reopen(self) -> None:
-        self.store.close()
-        self.open()
-
-    def send(self, change: Callable[[list[str]], list[str]] = list, **fields: Any) -> None:
-        """One window of sentences; ``change`` works on the words of each."""
-        samples = []
-        for _ in range(WINDOW):
-            words = [self.draw.choice(WORDS) for _ in range(self.draw.randint(4, 12))]
-            text = " ".join(change(words))
-            samples.append(Sample(id=f"s{self.sent}", time=self.now, text=text, **fields))
-            self.sent += 1
-        self.now += 60.0
-        self.store.ingest(samples)
-
-    def run(self) -> None:
-        self.cycle.run_profile()
-        self.cycle.run_evaluation()
-
-    def learn(self) -> None:
-        for _ in range(LEARNING):
-            self.send()
-            self.run()
-        assert self.cycle.baseline is not None
-
-    def verdicts(self) -> list[Verdict]:
-        return [Verdict.from_json(json.loads(text)) for text in self.store.verdicts(-1)]
-
-    def states(self) -> list[str]:
-        return [verdict.state for verdict in self.verdicts()]
-
-    def outbox(self, kind: str) -> list[OutboxRecord]:
-        return self.store.pending_outbox([kind], 100)
+from tests.cycle_bench import LEARNING, WINDOW, WORDS, Bench, edit_weights
 
 
 @pytest.fixture
@@ -117,18 +21,6 @@ def bench(tmp_path: Path, tiny_classifier: Path) -> Iterator[Bench]:
     opened = Bench(tmp_path, Path(shutil.copytree(tiny_classifier, tmp_path / "model")))
     yield opened
     opened.store.close()
-
-
-def edit_weights(model: Path, name: str, change: Callable[[Any], None]) -> bytes:
-    """Change one tensor in place; returns the file as it was."""
-    path = model / "model.safetensors"
-    before = path.read_bytes()
-    tensors = load_file(path)
-    change(tensors[name])
-    partial = model / "model.partial"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    partial.rename(path)
-    return before
 
 
 def test_a_backlog_at_the_end_of_learning_is_judged_against_the_new_baseline(bench: Bench) -> None:
@@ -324,3 +216,22 @@ def test_a_registered_baseline_serves_on_another_machine(bench: Bench, tmp_path:
         assert copy.stat().st_mode & 0o777 == 0o600
     finally:
         other.store.close()
+
+
+def test_words_of_a_window_that_waits_for_more_are_gone_when_text_must_be(bench: Bench) -> None:
+    bench.learn()
+    texts = [{"text": f"passw0rd {i} the quiet harbour"} for i in range(20)]
+    refused = [{"input_ids": (999_999, i)} for i in range(20)]
+    bench.store.ingest(
+        [Sample(id=f"few{i}", time=bench.now, **fields) for i, fields in enumerate([*texts, *refused])]
+    )
+    bench.run()
+    bench.cycle.run_attribution()
+    assert bench.states()[-1] == "too_few_samples"
+    bench.now += bench.config.state.text_retention
+    bench.cycle.run_attribution()
+    bench.cycle.run_maintenance()
+    assert b"passw0rd" not in b"".join(path.read_bytes() for path in bench.folder.glob("state.sqlite*"))
+    bench.send()
+    bench.run()
+    assert bench.states()[-1] == "quiet"

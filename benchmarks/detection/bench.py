@@ -1,288 +1,164 @@
-"""The detection benchmark: false alarms and delays on real features, through the code of backtest.
+"""The detection benchmark: one table of goals, scenarios and methods, JSON and plots.
 
-``python -m benchmarks.detection.bench`` prints a table and writes
-``benchmarks/results/detection.json``; ``--smoke`` runs a small part of it in seconds.
+    python -m benchmarks.detection.bench [--smoke] [--only PART ...] [--processes 2]
+
+runs on the pools of ``benchmarks.detection.worlds`` and stores what it measured in
+``benchmarks/results``; ``--smoke`` measures a little of each part in seconds and writes nothing;
+``--only`` measures some parts and leaves the others as they are stored; ``--table`` measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import binom
-
-from benchmarks.detection.features import CACHE, TRIGGERS, cached_features, joined
-from examples.sentiment.assemble import assemble
-from monitor.backtest import judge_stream
-from monitor.baseline import build_baseline
-from monitor.drift.detector import Detector
-from monitor.drift.settings import DriftSettings, mean_windows_between_false_alarms
-from monitor.records import Features, ModelIdentity, Verdict
+from benchmarks.detection import plots
+from benchmarks.detection.comparison import not_installed
+from benchmarks.detection.competitors.listing import methods
+from benchmarks.detection.goals import goals
+from benchmarks.detection.null import Row
+from benchmarks.detection.parts import PARTS, measured
+from benchmarks.detection.plan import PIECES, SMOKE, Piece, world_of
+from benchmarks.detection.scenarios import SCENARIOS, scenarios
+from benchmarks.detection.table import tables
+from benchmarks.machine import machine
+from monitor import __version__
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "detection.json"
-WINDOW_SECONDS = 300.0
-QUIET_BEFORE = 5
-LONGEST = 60
+SCHEMA = 2
+SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """Everything measured is drawn from these."""
-
-    features: dict[str, Features]
-    identity: ModelIdentity
-    statistics: tuple[str, ...]
-
-    def split(self, seed: int, samples: int) -> tuple[Features, Features, np.random.Generator]:
-        """A baseline of ``samples`` held-out sentences, and the others for quiet windows."""
-        draw = np.random.default_rng(seed)
-        pool = self.features["held_out"]
-        order = draw.permutation(len(pool))
-        reference = pool.take(order[:samples])
-        return replace(reference, times=np.arange(samples, dtype=float)), pool.take(order[samples:]), draw
-
-    def detector(self, reference: Features, false_alarms: str) -> Detector:
-        """Fitted as ``backtest`` fits it."""
-        settings = DriftSettings(false_alarms=false_alarms)
-        baseline = build_baseline(
-            reference,
-            identity=self.identity,
-            statistics=self.statistics,
-            probe=None,
-            source="log",
-            created=0.0,
-        )
-        mean_windows = mean_windows_between_false_alarms(settings, WINDOW_SECONDS)
-        return Detector.fit(baseline, settings, mean_windows=mean_windows)
+def run(pieces: Sequence[Piece], *, processes: int) -> tuple[dict[str, list[Row]], dict[str, float]]:
+    """The figures of each part, and the seconds of computing that they took."""
+    rows: dict[str, list[tuple[int, list[Row]]]] = {piece.part: [] for piece in pieces}
+    seconds = dict.fromkeys(rows, 0.0)
+    started = time.monotonic()
+    for done, (index, found, spent) in enumerate(_measured(pieces, processes), start=1):
+        part = pieces[index].part
+        rows[part].append((index, found))
+        seconds[part] += spent
+        elapsed = time.monotonic() - started
+        print(f"\r{done}/{len(pieces)} pieces, {elapsed:.0f} s ({part})   ", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    figures = {
+        name: PARTS[name].figures([row for _, few in sorted(found, key=lambda item: item[0]) for row in few])
+        for name, found in rows.items()
+    }
+    return figures, {name: round(value, 1) for name, value in seconds.items()}
 
 
-def window_of(
-    quiet: Features, draw: np.random.Generator, size: int, shifted: Features | None = None, share: float = 0.0
-) -> Features:
-    """A window of ``size`` samples, of which a ``share`` come from another corpus."""
-    other = round(share * size) if shifted is not None else 0
-    window = quiet.take(draw.choice(len(quiet), size - other, replace=False))
-    if other and shifted is not None:
-        window = joined(window, shifted.take(draw.choice(len(shifted), other, replace=False)))
-    return window.take(draw.permutation(size))
+def _measured(pieces: Sequence[Piece], processes: int) -> Iterator[tuple[int, list[Row], float]]:
+    if processes == 1:
+        yield from (_timed(index, piece) for index, piece in enumerate(pieces))
+        return
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # the processes share out the cores
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(_timed, index, piece) for index, piece in enumerate(pieces)]
+        for future in as_completed(waiting):
+            yield future.result()
 
 
-def quiet_run(
-    bench: Bench, *, baselines: int, windows: int, size: int, samples: int, false_alarms: str
+def _timed(index: int, piece: Piece) -> tuple[int, list[Row], float]:
+    started = time.process_time()
+    return index, measured(piece), time.process_time() - started
+
+
+def missing() -> list[str]:
+    """Methods and scenarios that could not be run here, and why."""
+    found = [f"{name} (not installed)" for name in not_installed(methods())]
+    for world in SCENARIOS:
+        lacking = scenarios(world_of(world, smoke=False))[1]
+        pools = list(dict.fromkeys(pool for _, pool in lacking))
+        if lacking:
+            more = "" if len(pools) <= SHOWN else f" and {len(pools) - SHOWN} more"
+            found.append(
+                f"{len(lacking)} scenarios of {world} (not in the cache: {', '.join(pools[:SHOWN])}{more})"
+            )
+    return found
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What earlier runs left, of this schema."""
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content if content.get("schema") == SCHEMA else {}
+
+
+def merged(
+    before: Mapping[str, Any],
+    figures: Mapping[str, list[Row]],
+    seconds: Mapping[str, float],
+    *,
+    left_out: Sequence[str],
 ) -> dict[str, Any]:
-    """Alarms over quiet windows, against the 99 % binomial bound of the setting."""
-    alarms, in_alarm, largest, seconds = 0, 0, -np.inf, 0.0
-    expected = 0.0
-    for seed in range(baselines):
-        reference, quiet, draw = bench.split(seed, samples)
-        detector = bench.detector(reference, false_alarms)
-        expected = detector.budget.mean_windows
-        stream = (window_of(quiet, draw, size) for _ in range(windows))
-        started = time.process_time()
-        for _, verdict in judge_stream(detector, stream):
-            alarms += verdict.raised
-            in_alarm += verdict.alarm
-            largest = max(largest, verdict.evidence)
-        seconds += time.process_time() - started
-    total = baselines * windows
-    bound = int(binom.ppf(0.99, total, 1 / expected))
+    """The stored results with the parts that were measured now in their place."""
+    parts = {**before.get("parts", {}), **figures}
+    ordered = {name: parts[name] for name in PIECES if name in parts}
     return {
-        "false_alarms": false_alarms,
-        "baselines": baselines,
-        "baseline_samples": samples,
-        "window": size,
-        "windows": total,
-        "alarms": alarms,
-        "windows_in_alarm": in_alarm,
-        "bound_99": bound,
-        "kept": alarms <= bound,
-        "largest_log_evidence": round(float(largest), 2),
-        "cpu_ms_a_window": round(1000 * seconds / total, 1),
+        "schema": SCHEMA,
+        "headwatch": __version__,
+        "machine": machine(),
+        "left_out": list(left_out),
+        "goals": [
+            {"goal": g.name, "wanted": g.wanted, "measured": g.figure, "reached": g.reached}
+            for g in goals(ordered)
+        ],
+        "cpu_seconds": {**before.get("cpu_seconds", {}), **seconds},
+        "parts": ordered,
     }
 
 
-def drift_run(
-    bench: Bench, *, shifted: str, share: float, baselines: int, size: int, samples: int, false_alarms: str
-) -> dict[str, Any]:
-    """Windows until the alarm, which channels it came from, and windows until it is quiet again."""
-    delays, recoveries, channels, words = [], [], Counter[str](), Counter[str]()
-    early = 0
-    for seed in range(baselines):
-        reference, quiet, draw = bench.split(seed, samples)
-        detector = bench.detector(reference, false_alarms)
-        story = Story()
-        stream = _windows(story, quiet, bench.features[shifted], share, size, draw)
-        for _, verdict in judge_stream(detector, stream):
-            story.hear(verdict)
-            if story.done:
-                break
-        early += story.early
-        delays.append(story.delay)
-        if story.delay is not None:
-            channels.update(story.channels)
-            words.update(story.words)
-        if story.recovery is not None:
-            recoveries.append(story.recovery)
-    known = [LONGEST + 1 if delay is None else delay for delay in delays]
-    return {
-        "shift": shifted,
-        "share": share,
-        "false_alarms": false_alarms,
-        "baselines": baselines,
-        "median_delay": float(np.median(known)),
-        "delays": delays,
-        "early_alarms": early,
-        "channels": dict(channels),
-        "words": [word for word, _ in words.most_common(3)],
-        "median_recovery": float(np.median(recoveries)) if recoveries else None,
-        "recoveries": recoveries,
-    }
-
-
-class Story:
-    """Quiet, then shifted until two windows after the alarm, then quiet until it has cleared."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.early = 0
-        self.delay: int | None = None
-        self.recovery: int | None = None
-        self.channels: list[str] = []
-        self.words: list[str] = []
-
-    @property
-    def shifted(self) -> bool:
-        """Whether the next window is shifted."""
-        ended = self.delay is not None and self.seen >= QUIET_BEFORE + self.delay + 2
-        return self.seen >= QUIET_BEFORE and not ended
-
-    @property
-    def done(self) -> bool:
-        """Whether the story has been told."""
-        gone = self.delay is not None and self.recovery is not None
-        return gone or self.seen >= QUIET_BEFORE + (LONGEST if self.delay is None else 3 * LONGEST)
-
-    def hear(self, verdict: Verdict) -> None:
-        """Take one verdict."""
-        self.seen += 1
-        if self.seen <= QUIET_BEFORE:
-            self.early += verdict.raised
-        elif self.delay is None and verdict.alarm:
-            self.delay = self.seen - QUIET_BEFORE
-            self.channels = [name for name, channel in verdict.channels.items() if channel.alarm]
-            self.words = [item.word for item in verdict.channels["tokens"].gained[:3]]
-        elif self.delay is not None and self.recovery is None and not verdict.alarm:
-            after = self.seen - (QUIET_BEFORE + self.delay + 2)
-            # an alarm that clears while the shift goes on is counted as a recovery of 0 or less
-            self.recovery = after
-
-
-def _windows(
-    story: Story, quiet: Features, shifted: Features, share: float, size: int, draw: np.random.Generator
-) -> Iterator[Features]:
-    while True:
-        yield window_of(quiet, draw, size, shifted if story.shifted else None, share)
-
-
-def run(bench: Bench, *, smoke: bool) -> dict[str, Any]:
-    """All measurements; ``smoke``: a few of each."""
-    baselines = 2 if smoke else 10
-    quiet = [
-        {"false_alarms": "1 per 100 windows", "size": 200, "samples": 2000, "windows": 10 if smoke else 100}
+def written(content: Mapping[str, Any]) -> str:
+    """JSON with one line per row of a part."""
+    head = {key: value for key, value in content.items() if key != "parts"}
+    lines = [
+        f" {json.dumps(name)}: [\n" + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]"
+        for name, rows in content["parts"].items()
     ]
-    if not smoke:
-        quiet += [
-            {"false_alarms": "1 per 30d", "size": 200, "samples": 2000, "windows": 100},
-            {"false_alarms": "1 per 100 windows", "size": 50, "samples": 300, "windows": 50},
-            {"false_alarms": "1 per 100 windows", "size": 200, "samples": 500, "windows": 50},
-            {"false_alarms": "1 per 100 windows", "size": 500, "samples": 1000, "windows": 25},
-        ]
-    drifts = [("imdb_same_length", 0.25), *((f"trigger_{word}", 0.10) for word in TRIGGERS)]
-    if smoke:
-        drifts = drifts[:2]
-    else:
-        drifts += [("imdb_same_length", 0.10), ("guardian", 0.10), ("guardian", 0.05)]
-    result: dict[str, Any] = {"quiet": [], "drift": []}
-    for setting in quiet:
-        row = quiet_run(bench, baselines=baselines, **setting)
-        print(_quiet_line(row), flush=True)
-        result["quiet"].append(row)
-    for shifted, share in drifts:
-        row = drift_run(
-            bench,
-            shifted=shifted,
-            share=share,
-            baselines=baselines,
-            size=200,
-            samples=2000,
-            false_alarms="1 per 30d",
-        )
-        print(_drift_line(row), flush=True)
-        result["drift"].append(row)
-    return result
-
-
-def _quiet_line(row: dict[str, Any]) -> str:
-    return (
-        f"quiet  baseline {row['baseline_samples']:>4}  window {row['window']:>3}  {row['false_alarms']:<18}"
-        f"  {row['alarms']} alarms in {row['windows']} windows (99 % bound {row['bound_99']}), largest log "
-        f"evidence {row['largest_log_evidence']}, {row['cpu_ms_a_window']} ms a window"
-    )
-
-
-def _drift_line(row: dict[str, Any]) -> str:
-    return (
-        f"drift  {row['shift']:<22} {100 * row['share']:>3.0f} %  alarm after {row['median_delay']:g}, "
-        f"quiet again after {row['median_recovery']}  by {', '.join(row['channels'])}  "
-        f"{' '.join(row['words'])}"
-    )
+    return json.dumps(head, indent=1)[:-2] + ',\n "parts": {\n' + ",\n".join(lines) + "\n }\n}\n"
 
 
 def main() -> int:
-    """0 if the false-alarm bound was kept and the two goals were reached."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="the demo model's folder; default: assembled in .cache")
-    parser.add_argument("--smoke", action="store_true", help="a small part, in seconds; nothing is written")
+    """0 if every goal that was measured was reached."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--smoke", action="store_true", help="a little of each part; nothing is written")
+    parser.add_argument("--only", nargs="+", choices=PIECES, default=list(PIECES), metavar="PART")
+    parser.add_argument("--table", action="store_true", help="print what is stored")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    folder = arguments.model or assemble(CACHE.parent / "sentiment")
-    features, identity, statistics = cached_features(folder)
-    bench = Bench(features=features, identity=identity, statistics=statistics)
-    result = run(bench, smoke=arguments.smoke)
-    goals = {
-        "false alarms within the 99 % bound": all(row["kept"] for row in result["quiet"]),
-        "25 % IMDb within 5 windows": _median(result, "imdb_same_length", 0.25) <= 5,
-        "a trigger word in 10 % within 3 windows": all(
-            row["median_delay"] <= 3 for row in result["drift"] if row["shift"].startswith("trigger")
-        ),
-    }
-    for goal, reached in goals.items():
-        print(f"{'reached' if reached else 'MISSED '}  {goal}")
-    if not arguments.smoke:
-        result["goals"] = goals
-        result["machine"] = {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "cpu": platform.machine(),
-        }
-        result["model"] = {"name": identity.name, "weights_sha256": identity.weights_hash}
+    before = stored(arguments.output)
+    if arguments.smoke:
+        figures, _ = run([p for p in SMOKE if p.part in arguments.only], processes=1)
+        print("Too few windows for any goal: this only shows that every part runs.\n")
+        print(tables(figures, [f"{name} (not installed)" for name in not_installed(methods())]))
+        return 0
+    if not arguments.table:
+        pieces = [piece for name in arguments.only for piece in PIECES[name]()]
+        figures, seconds = run(pieces, processes=arguments.processes)
+        before = merged(before, figures, seconds, left_out=missing())
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(goals.values()) else 1
-
-
-def _median(result: dict[str, Any], shift: str, share: float) -> float:
-    rows = result["drift"]
-    return next(row["median_delay"] for row in rows if row["shift"] == shift and row["share"] == share)
+        arguments.output.write_text(written(before), encoding="utf-8")
+    text = tables(before["parts"], before["left_out"])
+    print(text)
+    arguments.output.with_suffix(".md").write_text(
+        f"# Detection benchmark\n\nPrinted by `make bench-detection`.\n\n{text}", encoding="utf-8"
+    )
+    plots.draw(before["parts"], arguments.output.parent)
+    return 0 if all(goal["reached"] for goal in before["goals"]) else 1
 
 
 if __name__ == "__main__":

@@ -1,23 +1,30 @@
-"""``headwatch backtest``: a log judged as if it were live."""
+"""``headwatch backtest``: a log judged as if it were live, under one setting or under many."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.commands.outputs import require_place, whole_file
-from monitor.errors import ConfigError, InputError
+from monitor.commands.rates import FALSE_ALARMS, WINDOW, drift_settings, require_window
+from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
-    from monitor.records import Baseline
+    from monitor.backtest import Backtest
+    from monitor.commands.references import Prepared
+    from monitor.records import Sample, Verdict
+    from monitor.tuning.incidents import Incident
+    from monitor.tuning.profiled import Profiled
+    from monitor.tuning.sweep import Trial
 
-WINDOW_SECONDS = 300.0
-SMALLEST_WINDOW = 30
+SWEPT_WINDOWS = (50, 100, 200, 400)
+SWEPT_FALSE_ALARMS = ("1 per 1d", "1 per 7d", "1 per 30d", "1 per 365d")
 
 
 def backtest(
@@ -28,16 +35,56 @@ def backtest(
         typer.Option(help="JSONL log of normal traffic, or a baseline file.", show_default=False),
     ],
     stream: Annotated[Path, typer.Option(help="JSONL log to judge.", show_default=False)],
-    window: Annotated[int, typer.Option(help="Samples a window.")] = 200,
+    window: Annotated[
+        list[int] | None,
+        typer.Option(help="Samples a window; several to compare them.", show_default="200"),
+    ] = None,
+    false_alarms: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'1 per 30d' (windows of five minutes) or '1 per 100 windows'; several to compare.",
+            show_default="1 per 30d",
+        ),
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Try a grid of window sizes and false-alarm rates.")
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help='Known incidents, one a line: {"start": 400, "end": 900, "name"?, "cause"?}; numbers of '
+            "samples from 0, or times.",
+            show_default=False,
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the log's features there; profile nothing where they are there already. "
+            "Holds words in clear.",
+            show_default=False,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw delay against false alarms there (PNG); needs --labels.", show_default=False),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write every window's verdict there.", show_default=False)
     ] = None,
-    false_alarms: Annotated[
-        str, typer.Option(help="'1 per 30d' (windows of five minutes) or '1 per 100 windows'.")
-    ] = "1 per 30d",
     gradient: Annotated[
         bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
     ] = True,
+    attributions: Annotated[
+        int, typer.Option(help="Samples a window that get Integrated Gradients too; slow.", min=0)
+    ] = 0,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The key that hashed a baseline file's rare words; default: headwatch.key beside it.",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
     max_tokens: Annotated[
         int | None,
@@ -47,107 +94,159 @@ def backtest(
 ) -> None:
     """Judge a log window by window, as the sidecar would have, and say when it would have alarmed.
 
-    Lines are {"id"?, "text"}; what is no such thing is counted, named and skipped.
+    Lines are {"id"?, "text", "time"?}; what is no such thing is counted, named and skipped. With --labels
+    or several settings the log is profiled once and a table compares what each setting finds, how late,
+    and with how many false alarms.
     """
-    from monitor.drift.settings import DriftSettings, mean_windows_between_false_alarms
+    windows = tuple(dict.fromkeys(window or (SWEPT_WINDOWS if sweep else (WINDOW,))))
+    rates = tuple(dict.fromkeys(false_alarms or (SWEPT_FALSE_ALARMS if sweep else (FALSE_ALARMS,))))
+    for size in windows:
+        require_window(size)
+    settings = {rate: drift_settings(rate) for rate in rates}
+    if plot is not None and labels is None:
+        raise ConfigError("--plot: needs --labels; delays are counted from the start of known incidents")
+    for option, path in (("--json", json_file), ("--plot", plot), ("--features", features)):
+        if path is not None:
+            require_place(option, path)
 
-    if window < SMALLEST_WINDOW:
-        raise ConfigError(
-            f"--window = {window}: must be at least {SMALLEST_WINDOW}; "
-            "fewer samples cannot be told from noise"
-        )
-    try:
-        settings = DriftSettings(false_alarms=false_alarms)
-    except ValueError:
-        raise ConfigError(
-            f"--false-alarms = {false_alarms}: is not a rate; write it as in '1 per 30d' or "
-            "'1 per 8640 windows'"
-        ) from None
-    if json_file is not None:
-        require_place("--json", json_file)
-    mean_windows = mean_windows_between_false_alarms(settings, WINDOW_SECONDS)
-
-    from monitor.backtest import run_backtest
-    from monitor.baseline import check_fits
-    from monitor.commands.progress import progress
+    from monitor.commands.references import prepare
     from monitor.commands.samples import load_analyser, read_input
-    from monitor.drift.detector import Detector
-    from monitor.records import Verdict
+    from monitor.commands.trials import profiled_log, tried
 
     samples = read_input(stream)
+    incidents = _incidents(labels, samples)
     analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads, gradient=gradient)
-    reference, probe_texts = _reference(baseline, analyser)
-    check_fits(reference, analyser.model.identity, analyser.statistics)
-    detector = Detector.fit(reference, settings, mean_windows=mean_windows)
-    if len(reference.features) < _advised():
-        print(
-            f"the baseline has {len(reference.features)} samples: below {_advised()} only larger shifts "
-            "are found",
-            file=sys.stderr,
-        )
-    probe = analyser.probe(probe_texts) if probe_texts else None
-
-    def told(verdict: Verdict) -> None:
-        if verdict.raised or verdict.cleared:
-            print(f"window {verdict.window}: {verdict.summary}", flush=True)
-
-    with progress("judging", len(samples)) as done:
-        result = run_backtest(
-            samples,
-            analyser=analyser,
-            detector=detector,
-            window=window,
-            probe=probe,
-            on_window=told,
-            on_progress=done,
-        )
+    prepared = prepare(baseline, analyser, settings, key_file=key_file, attributions=attributions)
+    if len(windows) == len(rates) == 1 and labels is None:
+        result = _one(samples, analyser, prepared, windows[0], features, attributions)
+        content = result.to_json()
+    else:
+        profiled, chosen = profiled_log(samples, analyser, windows, features, attributions)
+        trials = tried(profiled, chosen, prepared, windows, incidents, on_alarm=_tell)
+        content = _compared(trials, prepared, profiled, labelled=labels is not None)
+        if plot is not None:
+            _draw(plot, trials)
     if json_file is not None:
         with whole_file("--json", json_file) as file:
-            file.write(json.dumps(result.to_json(), indent=1, allow_nan=False).encode())
+            file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def _incidents(labels: Path | None, samples: Sequence[Sample]) -> tuple[Incident, ...]:
+    if labels is None:
+        return ()
+    from monitor.tuning.incidents import read_incidents
+
+    return read_incidents(labels, [sample.time for sample in samples])
+
+
+# --- one setting ---------------------------------------------------------------------------------
+
+
+def _one(
+    samples: Sequence[Sample],
+    analyser: Analyser,
+    prepared: Prepared,
+    window: int,
+    features: Path | None,
+    attributions: int,
+) -> Backtest:
+    """Judge as the features come, and tell what happens."""
+    from monitor.backtest import nothing_attributed, run_backtest
+    from monitor.commands.progress import progress
+    from monitor.commands.trials import profiled_log
+    from monitor.tuning.profiled import attribute_places, profile_chunks, to_attribute
+    from monitor.tuning.sweep import integrated_of
+
+    def attribute(piece: range) -> Mapping[int, tuple[str, ...]]:
+        return attribute_places(samples, to_attribute(samples, piece, attributions), analyser)
+
+    attributed = attribute if attributions else nothing_attributed
+    if features is not None:
+        profiled, chosen = profiled_log(samples, analyser, (window,), features, attributions)
+        attributed = partial(integrated_of, profiled, chosen[window])
+    (detector,) = prepared.detectors.values()
+    with progress("judging", len(samples)) as done:
+        result = run_backtest(
+            [profiled] if features is not None else profile_chunks(samples, analyser, on_progress=done),
+            samples=len(samples),
+            detector=detector,
+            window=window,
+            probe=prepared.probe,
+            word_name=prepared.word_name,
+            attributed=attributed,
+            on_window=_tell,
+        )
+    _summarise(result, window)
+    return result
+
+
+def _tell(verdict: Verdict) -> None:
+    if verdict.raised or verdict.cleared:
+        print(f"window {verdict.window}: {verdict.summary}", flush=True)
+
+
+def _summarise(result: Backtest, window: int) -> None:
     alarms = sum(verdict.alarm for verdict in result.verdicts)
     print(
         f"{len(result.verdicts)} windows of {window}, {alarms} in alarm, first: "
         f"{'none' if result.first_alarm is None else result.first_alarm}; at most one false alarm in "
-        f"{mean_windows:g} windows"
+        f"{result.mean_windows:g} windows"
     )
-    if result.left_over:
-        print(f"{result.left_over} samples at the end are too few for a window and were not judged")
-    if result.refused:
-        print(f"{len(result.refused)} samples were refused by the model, first: {result.refused[0][1]}")
+    if result.waiting:
+        print(f"{result.waiting} samples of the last windows are too few to judge and wait for more")
+    _tell_unused(result.left_over, result.refused)
 
 
-def _reference(path: Path, analyser: Analyser) -> tuple[Baseline, tuple[str, ...]]:
-    """The baseline, from a log or a file, and the probe texts that go with it."""
-    from monitor.baseline import load_baseline
-    from monitor.commands.progress import progress
-    from monitor.commands.samples import read_input
-    from monitor.learn import baseline_from_samples
-    from monitor.replay.probe_inputs import load_probe_texts
-
-    texts = load_probe_texts(None)
-    try:
-        with path.open("rb") as file:
-            is_archive = file.read(4) == b"PK\x03\x04"
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a JSONL file that exists"
-        ) from None
-    if is_archive:
-        return load_baseline(path), texts
-    samples = read_input(path)
-    with progress("baseline", len(samples)) as done:
-        reference, refused = baseline_from_samples(
-            samples, analyser=analyser, probe_texts=texts, created=0.0, on_progress=done
-        )
+def _tell_unused(left_over: int, refused: Sequence[tuple[str, str]]) -> None:
+    if left_over:
+        print(f"{left_over} samples at the end are too few for a window and were not judged")
     if refused:
-        print(
-            f"{path}: {len(refused)} samples were refused by the model, first: {refused[0][1]}",
-            file=sys.stderr,
+        print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
+
+
+# --- several settings, or known incidents --------------------------------------------------------
+
+
+def _compared(
+    trials: Sequence[Trial], prepared: Prepared, profiled: Profiled, *, labelled: bool
+) -> dict[str, Any]:
+    """Print the table; gives the output file's content."""
+    from monitor.commands.comparison import print_comparison
+
+    first = trials[0]
+    if len(trials) == 1:
+        _summarise(first.result, first.window)
+    else:
+        left = {trial.window: trial.result.left_over for trial in trials}
+        for window, samples in left.items():
+            if samples:
+                print(f"windows of {window}: {samples} samples at the end are too few and were not judged")
+        _tell_unused(0, profiled.refused)
+    print_comparison(trials, labelled=labelled)
+    (detector, *_) = prepared.detectors.values()
+    return {
+        "schema": 1,
+        "baseline_samples": len(detector.baseline.features),
+        "labelled": labelled,
+        "settings": [trial.to_json() for trial in trials],
+        "refused_samples": [{"id": sample, "reason": reason} for sample, reason in profiled.refused],
+    }
+
+
+def _draw(path: Path, trials: Sequence[Trial]) -> None:
+    from monitor.report.tradeoff import Point, tradeoff_png
+
+    points = [
+        Point(
+            window=trial.window,
+            mean_windows=trial.result.mean_windows,
+            delay=trial.score.spread("delay_seconds")[0],
+            found=trial.score.found,
+            incidents=len(trial.score.incidents),
+            false_alarms=trial.score.false_alarms,
+            bound=trial.score.bound,
         )
-    return reference, texts
-
-
-def _advised() -> int:
-    from monitor.baseline import ADVISED
-
-    return ADVISED
+        for trial in trials
+    ]
+    with whole_file("--plot", path) as file:
+        file.write(tradeoff_png(points))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.commands.outputs import REMEDY, require_place
+from monitor.commands.promote import CURRENT, promote
+from monitor.commands.rates import FALSE_ALARMS, WINDOW, drift_settings, mean_windows, require_window
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-CURRENT = "current.headwatch"
 NAME_WIDTH = 16
+app.command()(promote)
 _Registry = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow server, for the registry.", show_default=False)
 ]
@@ -62,6 +62,9 @@ def build(
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),
     ] = None,
+    attributions: Annotated[
+        int, typer.Option(help="Samples that get Integrated Gradients too; 0 with --no-gradient.", min=0)
+    ] = 100,
     threads: Annotated[int, typer.Option(help="Torch threads.", min=1)] = 1,
     publish: Annotated[bool, typer.Option("--publish", help="Also register it in MLflow.")] = False,
     tracking_uri: _Registry = None,
@@ -71,7 +74,8 @@ def build(
         raise ConfigError("--publish: needs --tracking-uri; give the MLflow server's address")
     require_place("--output", output, makes_folders=True)
 
-    from monitor.baseline import ADVISED, baseline_bytes, save_baseline
+    from monitor.baseline import baseline_bytes, save_baseline
+    from monitor.baseline_coverage import coverage_warnings
     from monitor.commands.progress import progress
     from monitor.commands.samples import load_analyser, named_as_options, read_input
     from monitor.config.configuration import PrivacySettings
@@ -98,6 +102,7 @@ def build(
             probe_texts=texts,
             created=time.time(),
             privacy=privacy,
+            attributions=attributions if gradient else 0,
             on_progress=done,
         )
     try:
@@ -107,8 +112,8 @@ def build(
     print(f"{output}: baseline {baseline.version} of {len(baseline.features)} samples")
     if refused:
         print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
-    if len(baseline.features) < ADVISED:
-        print(f"below {ADVISED} samples only larger shifts are found")
+    for warning in coverage_warnings(baseline):
+        print(f"warning: {warning}", file=sys.stderr)
     if publish and tracking_uri is not None:
         _publish(baseline, baseline_bytes(baseline), tracking_uri)
 
@@ -140,13 +145,26 @@ def list_baselines(
 def show(
     file: Annotated[Path, typer.Argument(help="A baseline file.")],
     *,
+    window: Annotated[int, typer.Option(help="Samples a window, for what would be found.")] = WINDOW,
+    false_alarms: Annotated[
+        str, typer.Option(help="'1 per 30d' (windows of five minutes) or '1 per 100 windows'.")
+    ] = FALSE_ALARMS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """Say what a baseline holds: model, samples, statistics, words, and the usual values."""
+    """Say what a baseline holds, what would be found with it and how soon, and what it has not seen."""
+    require_window(window)
+    settings = drift_settings(false_alarms)
     from monitor.baseline import load_baseline
+    from monitor.baseline_coverage import coverage_warnings
+    from monitor.commands import smallest_effects
 
-    described = describe(load_baseline(file))
+    baseline = load_baseline(file)
+    warnings = coverage_warnings(baseline)
+    effects = smallest_effects.found_by(baseline, settings, window)
+    described = describe(baseline)
     if as_json:
+        described["smallest_effects"] = smallest_effects.as_json(effects)
+        described["warnings"] = list(warnings)
         print(json.dumps(described, indent=2))
         return
     statistics = described.pop("usual_values")
@@ -155,40 +173,13 @@ def show(
     print(f"\n{'statistic':{NAME_WIDTH}}  {'mean':>8}  {'sd':>8}   over heads and samples")
     for row in statistics:
         print(f"{row['statistic']:{NAME_WIDTH}}  {row['mean']:8.3f}  {row['sd']:8.3f}")
-
-
-@app.command()
-def promote(
-    file: Annotated[Path, typer.Argument(help="The baseline file to make current.")],
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="The baseline folder; default: the file's own.", show_default=False),
-    ] = None,
-) -> None:
-    """Make a baseline the current one of its folder; the one before stays beside it.
-
-    The sidecar's `baseline.file` points to `current.headwatch` in that folder; evidence starts anew
-    with the new baseline.
-    """
-    from monitor.baseline import load_baseline
-
-    target = file.parent if folder is None else folder
-    version = load_baseline(file).version
-    current = target / CURRENT
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        if current.exists() and not current.is_symlink():
-            # a plain file that was current: it keeps its content under its own version
-            _copy(current, target / f"{load_baseline(current).version}.headwatch")
-        _copy(file, target / f"{version}.headwatch")
-        link = target / f".{CURRENT}.{os.getpid()}"
-        link.symlink_to(f"{version}.headwatch")
-        link.replace(current)
-    except (FileExistsError, NotADirectoryError):
-        raise ConfigError(f"{target}: is no folder; give the one that holds the baseline files") from None
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written ({error.strerror}); {REMEDY}") from None
-    print(f"{current} is now baseline {version}")
+    print(
+        f"\nSmallest change of which half are found, in windows of {window} samples, at one\n"
+        f"false alarm in {mean_windows(settings):g} windows, within"
+    )
+    print("\n".join(smallest_effects.table(effects)))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def describe(baseline: Baseline) -> dict[str, Any]:
@@ -213,6 +204,7 @@ def describe(baseline: Baseline) -> dict[str, Any]:
         "words": len(baseline.words),
         "words_in_clear": sum(not word.startswith("#") for word in baseline.words),
         "attributed": baseline.attributed_requests,
+        "integrated": baseline.integrated_requests,
         "probe": "none" if baseline.probe is None else f"{len(baseline.probe.profile)} inputs",
         "usual_values": [
             {
@@ -313,13 +305,3 @@ def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> None:
             content, tracking_uri=tracking_uri, name=baseline.identity.name, version_tags=tags
         )
     print(f"registered as version {version} of {baseline.identity.name}.headwatch-baseline, alias current")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy so that ``target`` is whole or absent, mode 0600; one that stands is left alone."""
-    if target.exists():
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, temporary)
-    temporary.chmod(0o600)
-    temporary.replace(target)

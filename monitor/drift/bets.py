@@ -1,31 +1,55 @@
-"""A: every feature for itself. Ranks in the baseline, three scores, small bets on each.
+"""A: every feature for itself. Ranks in the baseline, a few scores, small bets on each.
 
 u = (mid-rank + .5) / (N + 1) in the frozen, sorted baseline.
-Scores: location 2u - 1; spread 6u^2 - 6u + 1; tails 1{u < .01 or u > .99}; spread and tails are
-centred on their own baseline mean, so that ties (constant or discrete features) score 0.
-Tolerance: tau = 6 sigma / sqrt(N) + 1.5 sqrt(v) with sigma = .577 (location), .447 (spread) and v
-the excess variance between the baseline's time blocks; tails: max(.01, .7 / sqrt(N)) + 1.5 sqrt(v).
-Bets per sample: 1 + lambda (+-score - tau), lambda in {.1, .3, .6}; tails, upwards only, in
-{.5, 1.5, 4}. While |E[score]| <= tau every bet has mean <= 1, so products are e-values.
+Scores: location 2u - 1; spread 6u^2 - 6u + 1; tails 1{u in a tail}. Spread is centred on its own
+baseline mean, so that ties (constant or discrete features) score 0.
+Location and spread, either way: 1 + lambda (+-score - tau), lambda in {.1, .3, .6} (less where tau is
+so large that a factor could fall below 0), tau = z sigma / sqrt(N) + 1.5 sqrt(v) with
+sigma = .577 (location), .447 (spread) and v the wobble of the baseline's time blocks.
+Tails, upwards only: likelihood ratios of p0 + eps (1 - p0) against p0, eps in {.02, .06, .2}, p0 the
+Clopper-Pearson bound of the baseline's own rate (level 1e-5 or 1e-4) + 1.5 sqrt(v).
+While |E[score]| <= tau, and a tail's rate is at most p0, every bet has mean <= 1, so products are
+e-values. Wobble of sd sqrt(v) between windows is paid for twice: by tau, which holds what lasts, and
+by raising the product of a window to the power 1 / (1 + n rho) (``blocks``), which holds what is
+drawn anew: for a Gaussian wobble around a mean within tau the power makes the mean <= 1 again.
+Wobble too small for the baseline to show (variance u = kappa sigma^2 / block size) is held by the
+tolerance while the window counts for no more than 2 tau / (lambda u) samples, so that is its cap:
+E exp(n (lambda (m - tau))) = exp(-n lambda tau + (n lambda)^2 u / 2) <= 1. For a tail, lambda =
+eps / p0 and tau = p0 - p.
 
 The tolerance is what a finite, shared baseline costs: its error is the same in every window and
-would otherwise accumulate. Six and not five, so that it also covers (4.2 sd of the difference) a
-stream that itself comes from no more samples than the baseline. Shekhar & Ramdas 2021 (testing by betting).
+would otherwise accumulate. z = 6 is 4.2 sd of the difference between the baseline and a stream that
+itself comes from no more samples. Shekhar & Ramdas 2021 (testing by betting); Wald 1945.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.drift.blocks import excess_variance
+from monitor.drift.blocks import BLOCKS, intraclass, worth
+from monitor.drift.rates import upper_bound
 
 LAMBDAS = (0.1, 0.3, 0.6)
-TAIL_LAMBDAS = (0.5, 1.5, 4.0)
-KINDS = ("location up", "location down", "spread up", "spread down", "tails")
-TAIL = 0.01
+SHARES = (0.02, 0.06, 0.2)
+"""The shares of new samples in a tail that are bet on."""
+STAKES = 3
+Tail = tuple[float, float]
+"""Ranks below the first or above the second lie in the tail."""
+BOTH: tuple[Tail, ...] = ((0.01, 0.99),)
+EXTREMES: tuple[Tail, ...] = ((0.0, 0.95), (0.0, 0.99), (0.05, 1.0), (0.01, 1.0))
+UNUSUAL: tuple[Tail, ...] = ((0.0, 0.9), (0.0, 0.95), (0.0, 0.98), (0.0, 0.995))
+SIGMA = (0.577, 0.447)
+Z = 6.0
+TAIL_LEVEL = 1e-5
+UNSEEN = 0.9
+"""kappa: the wobble that 20 blocks miss one time in twenty has .9 of their sampling variance."""
+FEW_Z = 4.2
+FEW_LEVEL = 1e-4
+"""Of channels with a handful of features, where fewer errors can add up."""
 GRID = 0.01
 """Values are compared on a grid of .01 sd: re-batching moves them by up to .007."""
 _RANGE = 1200
@@ -38,13 +62,25 @@ Floats = NDArray[np.float64]
 class RankBets:
     """The baseline of some features: ``table`` (feature, grid) holds u for every grid value.
 
-    ``centre`` and ``tolerance`` are (3, feature) for location, spread and tails.
+    ``centre``, ``tolerance`` (2, feature) of location and spread; ``tails`` and ``paid``
+    (tail, feature), their p0; ``rho`` (score, feature), scores being location, spread, tails;
+    ``most`` (score, stake, feature): how many samples a window may count for.
     """
 
     table: NDArray[np.float32]
     centre: Floats
     tolerance: Floats
+    tails: tuple[Tail, ...]
+    before: Floats
+    paid: Floats
+    rho: Floats
+    most: Floats
     samples: int
+
+    @property
+    def kinds(self) -> tuple[tuple[int, int], ...]:
+        """Score and sign of every kind of bet."""
+        return ((0, 1), (0, -1), (1, 1), (1, -1), *((2 + index, 1) for index in range(len(self.tails))))
 
     def ranks(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Ranks u in (0, 1) of ``values`` (sample, feature), in units of the baseline's sd."""
@@ -53,52 +89,103 @@ class RankBets:
         return ranks
 
     def scores(self, ranks: NDArray[np.float32]) -> Floats:
-        """Centred scores (3, sample, feature): location, spread, tails."""
-        return _raw_scores(ranks) - self.centre[:, None, :]
+        """Scores (score, sample, feature): location and centred spread, then 0/1 for each tail."""
+        scores = _raw_scores(ranks, self.tails)
+        scores[:2] -= self.centre[:, None, :]
+        return scores
 
-    def gains(self, scores: Floats) -> Floats:
-        """Log of the products of the bets over the samples: (feature, kind, lambda)."""
-        location, spread, tails = scores
-        slack = self.tolerance
-        signed = (location, -location, spread, -spread)
-        kinds = [
-            [_log_product(score, slack[index // 2], bet) for bet in LAMBDAS]
-            for index, score in enumerate(signed)
-        ]
-        hits = (tails + self.centre[2] > 0.5).sum(axis=0)
-        kinds.append([self._tail_gain(hits, len(tails), bet) for bet in TAIL_LAMBDAS])
+    def quiet(self, score: int, feature: int) -> float:
+        """The baseline's mean of a score."""
+        return 0.0 if score < 2 else float(self.before[score - 2, feature])
+
+    def gains(self, scores: Floats, power: float = 1.0) -> Floats:
+        """Log of the products of the bets over the samples: (feature, kind, stake).
+
+        ``power``: what each sample is worth besides (duplicates, very large windows).
+        """
+        samples = scores.shape[1]
+        each = power * worth(power * samples, self.rho)
+        worths = np.minimum(each[:, None, :], self.most / max(samples, 1))
+        kinds = []
+        for score, sign in self.kinds[:4]:
+            slack = self.tolerance[score]
+            signed = sign * scores[score]
+            kinds.append(
+                [_log_product(signed, slack, bet) * w for bet, w in zip(LAMBDAS, worths[score], strict=True)]
+            )
+        for index, paid in enumerate(self.paid):
+            hits = scores[2 + index].sum(axis=0)
+            shares = zip(SHARES, worths[2 + index], strict=True)
+            kinds.append([tail_gain(hits, samples, paid, share) * w for share, w in shares])
         return np.moveaxis(np.array(kinds), 2, 0)
 
-    def _tail_gain(self, hits: NDArray[np.intp], samples: int, bet: float) -> Floats:
-        paid = self.centre[2] + self.tolerance[2]
-        won, lost = np.log1p(bet * (1.0 - paid)), np.log(np.maximum(1e-3, 1.0 - bet * paid))
-        gain: Floats = hits * won + (samples - hits) * lost
-        return gain
+
+def tail_gain(hits: NDArray[np.floating], samples: int, paid: Floats, share: float) -> Floats:
+    """Log likelihood ratio of p0 + share (1 - p0) against p0 = ``paid``, given ``hits`` in ``samples``."""
+    p0 = np.clip(paid, 1e-9, 1.0 - 1e-9)
+    p1 = p0 + share * (1.0 - p0)
+    gain: Floats = hits * np.log(p1 / p0) + (samples - hits) * np.log1p(-share)
+    return gain
 
 
-def fit_bets(values: NDArray[np.floating], blocks: NDArray[np.intp]) -> RankBets:
-    """Freeze the baseline: values (sample, feature) in units of its sd, time block of each sample."""
+def fit_bets(
+    values: NDArray[np.floating],
+    times: NDArray[np.float64],
+    tails: Sequence[Tail] = BOTH,
+    z: float = Z,
+    tail_level: float = TAIL_LEVEL,
+    unseen: float = UNSEEN,
+) -> RankBets:
+    """Freeze the baseline: values (sample, feature) in units of its sd, time of each sample.
+
+    ``z``: standard errors in the tolerance; ``tail_level``: of the bounds p0; ``unseen``: kappa.
+    """
     samples, features = values.shape
     grid = _grid(values)
     table = np.empty((features, 2 * _RANGE + 1), dtype=np.float32)
     for feature in range(features):
         count = np.bincount(grid[:, feature], minlength=2 * _RANGE + 1)
         table[feature] = (np.cumsum(count) - 0.5 * count + 0.5) / (samples + 1)
-    ranks = table[np.arange(features), grid]
-    raw = _raw_scores(ranks)
-    centre = raw.mean(axis=1)
+    raw = _raw_scores(table[np.arange(features), grid], tails)
+    centre = raw[:2].mean(axis=1)
     centre[0] = 0.0
-    centre[2] = np.maximum(2 * TAIL, centre[2])
-    wobble = np.stack([1.5 * np.sqrt(excess_variance(score, blocks)) for score in raw])
-    root = np.sqrt(samples)
-    floor = np.array([6 * 0.577 / root, 6 * 0.447 / root, max(0.01, 0.7 / root)])
-    return RankBets(table=table, centre=centre, tolerance=floor[:, None] + wobble, samples=samples)
+    rho = np.stack([intraclass(score, times) for score in raw])
+    wobble = 1.5 * np.sqrt(rho * raw.var(axis=1))
+    floor = np.array(SIGMA)[:, None] * z / np.sqrt(samples)
+    hits = raw[2:].sum(axis=1)
+    bound = upper_bound(hits.ravel(), samples, tail_level).reshape(hits.shape)
+    tolerance, paid = floor + wobble[:2], np.minimum(bound + wobble[2:], 1.0)
+    missed = np.maximum(unseen * raw.var(axis=1) * BLOCKS / samples, 1e-12)
+    return RankBets(
+        table=table,
+        centre=centre,
+        tolerance=tolerance,
+        tails=tuple(tails),
+        before=hits / samples,
+        paid=paid,
+        rho=rho,
+        most=_most(tolerance, paid, hits / samples, missed),
+        samples=samples,
+    )
 
 
-def _raw_scores(ranks: NDArray[np.float32]) -> Floats:
+def _most(tolerance: Floats, paid: Floats, before: Floats, missed: Floats) -> Floats:
+    """2 tau / (lambda u) for every score, stake and feature."""
+    bets = np.array(LAMBDAS)[None, :, None]
+    shares = np.array(SHARES)[None, :, None] / np.maximum(paid, 1e-9)[:, None, :]
+    moved = 2 * tolerance[:, None, :] / (bets * missed[:2, None, :])
+    tails = 2 * (paid - before)[:, None, :] / (shares * missed[2:, None, :])
+    return np.concatenate([moved, tails])
+
+
+def _raw_scores(ranks: NDArray[np.float32], tails: Sequence[Tail]) -> Floats:
     u = ranks.astype(np.float64)
-    tails = ((u < TAIL) | (u > 1 - TAIL)).astype(np.float64)
-    return np.stack([2 * u - 1, 6 * u * (u - 1) + 1, tails])
+    scores = np.empty((2 + len(tails), *u.shape))
+    scores[0] = 2 * u - 1
+    scores[1] = 6 * u * (u - 1) + 1
+    for index, (low, high) in enumerate(tails):
+        scores[2 + index] = (u < low) | (u > high)
+    return scores
 
 
 def _grid(values: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -107,9 +194,13 @@ def _grid(values: NDArray[np.floating]) -> NDArray[np.intp]:
     return (np.rint(bounded / GRID) + _RANGE).astype(np.intp)
 
 
-def _log_product(score: Floats, slack: Floats, bet: float) -> Floats:
-    """Sum over samples of ln(1 + bet (score - slack)); by products of few rows, which are cheap."""
-    factors = np.maximum(1e-3, 1.0 + bet * (score - slack))
+def _log_product(score: Floats, slack: Floats, stake: float) -> Floats:
+    """Sum over samples of ln(1 + lambda (score - slack)); by products of few rows, which are cheap.
+
+    No score lies below -1.5, so a lambda of .95 / (1.5 + slack) keeps every factor above 0.
+    """
+    bet = np.minimum(stake, 0.95 / (1.5 + slack))
+    factors = 1.0 + bet * (score - slack)
     total = np.zeros(score.shape[1])
     for first in range(0, len(factors), _ROWS):
         total += np.log(np.multiply.reduce(factors[first : first + _ROWS], axis=0))

@@ -66,7 +66,7 @@ def probe_heads(
     importance: NDArray[np.floating],
     head_sd: NDArray[np.floating],
 ) -> tuple[HeadEvidence, ...]:
-    """The probe's suspects; the first one is named, its evidence is the difference in sd."""
+    """The probe's suspects; a head's evidence is its difference in sd."""
     return tuple(
         HeadEvidence(
             head=item.head,
@@ -77,9 +77,9 @@ def probe_heads(
             effect=(item.after - item.before)
             / max(float(head_sd[item.head.layer, item.head.head, item.statistic]), 1e-3),
             importance=float(importance[item.head.layer, item.head.head]),
-            named=index == 0,
+            named=item.named,
         )
-        for index, item in enumerate(result.heads)
+        for item in result.heads
     )
 
 
@@ -108,7 +108,7 @@ def word_evidence(
     if not state.rows:
         return (), ()
     strength = log_mean(state.streams.log_r, axis=1)
-    count = 2 * bets.vocabulary * (2 if bets.total[1] else 1)
+    count = 2 * bets.vocabulary * sum(total > 0 for total in bets.total)
     certain = set(named(strength.tolist(), count=count, log_limit=log_limit))
     order = np.argsort(-strength, kind="stable").tolist()
     chosen = [index for index in order if index in certain]
@@ -121,7 +121,7 @@ def word_evidence(
             (row.name, row.lost),
             WordEvidence(
                 word=row.shown,
-                kind="top" if KINDS[row.kind] == "top" else "present",
+                kind="present" if KINDS[row.kind] == "present" else "top",
                 evidence=_finite(strength[index]),
                 before=bets.rate(row.name, row.kind),
                 after=float(state.seen[index] / max(state.trials[index], 1.0)),
@@ -131,6 +131,15 @@ def word_evidence(
     gained = [item for (_, lost), item in told.items() if not lost]
     lost = [item for (_, is_lost), item in told.items() if is_lost]
     return tuple(gained[:MOST_WORDS]), tuple(lost[:MOST_WORDS])
+
+
+def presence_evidence(bets: WordBets, state: WordState) -> float:
+    """The log evidence of the words' presence alone: what a model makes of them has no part in it."""
+    rows = [index for index, row in enumerate(state.rows) if KINDS[row.kind] == "present"]
+    if not rows:
+        return -np.inf
+    weights = np.log([bets.weight(state.rows[index]) for index in rows])
+    return float(np.logaddexp.reduce(weights + log_mean(state.streams.log_r[rows], axis=1)))
 
 
 def fidelity_evidence(fidelity: Fidelity, state: FidelityState) -> tuple[MeasureEvidence, ...]:

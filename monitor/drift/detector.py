@@ -9,22 +9,22 @@ stochastic channels is at least ``mean_windows``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from monitor.drift.decision import Budget
-from monitor.drift.fitted import Fitted, channel_values, fit_baseline
+from monitor.drift.fitted import Fitted, fit_baseline
 from monitor.drift.probe import compare
 from monitor.drift.settings import DriftSettings
 from monitor.drift.state import DetectorState
 from monitor.drift.stream import restarted, watch_model, watch_stream
+from monitor.drift.tokens import WordName
 from monitor.drift.verdict import WindowFacts, build_verdict
+from monitor.drift.waiting import gather
 from monitor.errors import StateError
 from monitor.records import Baseline, ChannelName, Features, ProbeReading, Verdict
 
-__all__ = ["Detector", "DetectorState", "WindowFacts", "channel_values"]
-
-WordName = Callable[[str, int], str]
+__all__ = ["Detector", "DetectorState", "WindowFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +76,14 @@ class Detector:
         window: WindowFacts,
         probe: ProbeReading | None,
         declared: bool = False,
+        integrated: Sequence[Sequence[str]] = (),
         word_name: WordName,
     ) -> tuple[DetectorState, Verdict]:
         """One window: the new state and the verdict; ``state`` is left as it is.
 
         ``declared``: the model's change was announced, so it is noted and pages nobody.
+        ``integrated``: the top words by Integrated Gradients of every sample attributed since the last
+        window. The order of the samples does not matter: two replicas' windows joined are one window.
         ``word_name(word, requests)`` shows a word in clear or hashed. Raises StateError if ``state``
         belongs to another baseline.
         """
@@ -93,10 +96,19 @@ class Detector:
         state = replace(state, times=state.times_with(window.index, window.start))
         result = compare(self.baseline.probe, probe, self.fitted.head_sd, self.fitted.prediction_sd)
         state = watch_model(self.fitted, state, result, window.index)
-        enough = len(features) >= self.settings.minimum
+        state, heard = gather(
+            state,
+            features,
+            integrated,
+            window=window.index,
+            end=window.end,
+            minimum=self.settings.minimum,
+            largest=self.baseline.largest_repeat,
+        )
+        enough = heard is not None
         cleared: set[ChannelName] = set(before.latches) - set(state.latches)
-        if enough:
-            state, gone = watch_stream(self.fitted, state, features, window.index, word_name)
+        if heard is not None:
+            state, gone = watch_stream(self.fitted, state, heard, word_name)
             cleared |= gone
         raised = set(state.latches) - set(before.latches)
         if state.latches and state.episode is None:

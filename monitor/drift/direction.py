@@ -1,19 +1,25 @@
 """B: a learned direction. Many small shifts along one line, which no single head shows.
 
-Even time blocks of the baseline: ranks -> normal scores -> whitening into principal components.
-From the last m samples seen before: d = mean component scores, V = 1/m + 1/h + v (h samples in the
-even blocks, v excess block variance), w = d max(0, 1 - 2V/d^2) / (1 + v / (1/m + 1/h)).
+Even time blocks of the baseline: standardised features, clipped to 4 sd, whitened into principal
+components. From the last m samples seen before: d = mean component scores, V = (1/m + 1/h) s^2 + v
+(h samples in the even blocks, s^2 their variance, v excess block variance), and
+w = d max(0, 1 - 2V/d^2) / (s^2 (1 + v / ((1/m + 1/h) s^2))): the positive-part shrinkage of James &
+Stein, then Fisher's discriminant. Two kinds of teacher:
+  every   all samples, against all even rows: small shifts of everything;
+  unusual only samples whose Q is unusual (``novelty``), against the even rows that are too: a few
+          foreign samples among many usual ones, which the mean of all would hide.
 The samples that come **next** are scored along w and ranked among the odd-block baseline rows,
-which had no part in w: so the bet is fair whatever w is. Bets upwards only, on the location
-2u - 1 (tau = 2.5 * .577 / sqrt(N_odd) + block term) and on the tail 1{u > .98} - .02.
+which had no part in w: so the bet is fair whatever w is. Bets upwards only: the location 2u - 1
+(tau = SLACK * .577 / sqrt(N_odd) + block term) and likelihood ratios on the tails u > .98 and u > .995
+(p0 = Clopper-Pearson bound, level .02, + block term).
 Harmless persistence: what the windows come from may differ from the baseline for good, by somewhat
-more than another sample of the baseline's size would (v0 = 1.5 / N in every component). Of the shift
-learnt along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau; without
-it 120 components of a small, lasting difference add up to an alarm.
+more than another sample of the baseline's size would (v0 = HARMLESS / N in every component). Of the
+shift learnt along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau;
+without it 120 components of a small, lasting difference add up to an alarm.
 A window is played in pieces of about 50 samples: a piece is scored along what the ones before it
 taught, so that evidence can come within the first shifted window already.
 
-Shekhar & Ramdas 2021 (predictable bets); James & Stein 1961 (positive-part shrinkage).
+Shekhar & Ramdas 2021 (predictable bets); James & Stein 1961; Fisher 1936.
 """
 
 from __future__ import annotations
@@ -22,59 +28,86 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from monitor.drift.arrays import Arrays
-from monitor.drift.bets import LAMBDAS, TAIL_LAMBDAS
-from monitor.drift.blocks import excess_variance
+from monitor.drift.bets import LAMBDAS, SHARES, STAKES, tail_gain
+from monitor.drift.blocks import excess_variance, time_blocks, worth
+from monitor.drift.components import principal_components
+from monitor.drift.rates import upper_bound
 
 Floats = NDArray[np.float64]
 PIECE = 50
 MEMORIES = (200, 600, 2000)
 """How many samples back each direction learns from."""
+TEACHERS = ("every", "unusual")
+BETS = ("location", "tail", "far tail")
+SHAPE = (len(TEACHERS), len(MEMORIES), len(BETS), STAKES)
 PIECES_KEPT = 48
-TAIL = 0.02
-HARMLESS = 1.5
+TAILS = (0.02, 0.005)
+TAIL_LEVEL = 0.02
+SLACK = 2.5
+HARMLESS = 0.5
 LOCATION_SLOPE = 0.564
 """E[2u - 1] of a normal score shifted by a little, per sd: 1 / sqrt(pi)."""
-TAIL_SLOPE = 0.07
-"""P(u > .98) per sd, a chord over shifts up to half an sd."""
-_STEPS = 4000
+TAIL_SLOPES = (0.07, 0.03)
+"""P(u in tail) per sd, a chord over shifts up to half an sd."""
+CLIP = 4.0
+MOST_COMPONENTS = 120
+_FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionMemory:
-    """The last pieces seen, newest last: mean component scores (piece, component) and sizes."""
+    """The last pieces seen, newest last: mean component scores (piece, teacher, component) and
+    sizes (piece, teacher).
+    """
 
     means: Floats
     sizes: Floats
 
     def to_arrays(self) -> Arrays:
         """Plain arrays for an npz file."""
-        return {"means": self.means, "sizes": self.sizes}
+        return {"means": self.means.astype(np.float32), "sizes": self.sizes}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> DirectionMemory:
         """The inverse of ``to_arrays``."""
-        return cls(means=arrays["means"], sizes=arrays["sizes"])
+        return cls(means=arrays["means"].astype(np.float64), sizes=arrays["sizes"])
 
-    def add(self, scores: Floats) -> DirectionMemory:
+    def add(self, scores: Floats, unusual: NDArray[np.bool_]) -> DirectionMemory:
         """The memory after one more piece of (sample, component) scores."""
-        means = np.concatenate([self.means, scores.mean(axis=0, keepdims=True)])
-        sizes = np.append(self.sizes, float(len(scores)))
+        chosen = scores[unusual]
+        few = chosen.mean(axis=0) if len(chosen) else np.zeros(scores.shape[1])
+        # float32, so that a memory that was saved and read again is the same to the last bit
+        mean = np.stack([scores.mean(axis=0), few]).astype(np.float32).astype(np.float64)
+        means = np.concatenate([self.means, mean[None]])
+        sizes = np.concatenate([self.sizes, [[float(len(scores)), float(len(chosen))]]])
         return DirectionMemory(means=means[-PIECES_KEPT:], sizes=sizes[-PIECES_KEPT:])
+
+    def without_last(self, samples: int) -> DirectionMemory:
+        """Without the newest pieces that hold about ``samples``."""
+        dropped = int(np.searchsorted(np.cumsum(self.sizes[::-1, 0]), samples) + 1)
+        return DirectionMemory(means=self.means[:-dropped], sizes=self.sizes[:-dropped])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """What a kind of sample looks like in the even rows: mean, variance s^2, wobble v (component,)."""
+
+    mean: Floats
+    variance: Floats
+    wobble: Floats
+    learnt: int
+    harmless: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Direction:
     """Fitted components: ``project`` (feature, component), their ``centre``, and the odd rows' scores."""
 
-    normal: Floats
     centre: Floats
     project: Floats
-    wobble: Floats
-    learnt: int
-    harmless: float
+    teachers: tuple[Teacher, Teacher]
     odd: Floats
     odd_blocks: NDArray[np.intp]
 
@@ -83,114 +116,140 @@ class Direction:
         """How many components are kept."""
         return self.project.shape[1]
 
-    def scores(self, ranks: NDArray[np.float32]) -> Floats:
-        """Whitened component scores (sample, component) of ranks (sample, feature)."""
-        normal = self.normal[np.rint(ranks * _STEPS).astype(np.intp)]
-        scores: Floats = (normal - self.centre) @ self.project
+    def scores(self, standard: NDArray[np.floating]) -> Floats:
+        """Whitened component scores (sample, component) of standardised features."""
+        scores: Floats = (np.clip(standard, -CLIP, CLIP) - self.centre) @ self.project
         return scores
 
     def fresh(self) -> DirectionMemory:
         """What stands before the first window."""
-        return DirectionMemory(means=np.zeros((0, self.components)), sizes=np.zeros(0))
+        return DirectionMemory(means=np.zeros((0, len(TEACHERS), self.components)), sizes=np.zeros((0, 2)))
 
-    def weights(self, memory: DirectionMemory, samples: int) -> tuple[Floats, float]:
+    def weights(self, memory: DirectionMemory, teacher: int, samples: int) -> tuple[Floats, float]:
         """The direction w (component,) learnt from about the last ``samples``; zeros: no bet.
 
         And the harmless part of the shift along it: w.d v0 / (v0 + V).
         """
-        used = np.cumsum(memory.sizes[::-1])
-        pieces = int(np.searchsorted(used, samples) + 1)
-        sizes = memory.sizes[-pieces:]
-        if sizes.sum() == 0:
+        own = self.teachers[teacher]
+        pieces = int(np.searchsorted(np.cumsum(memory.sizes[::-1, 0]), samples) + 1)
+        sizes = memory.sizes[-pieces:, teacher]
+        if sizes.sum() < _FEWEST or own.learnt < _FEWEST:
             return np.zeros(self.components), 0.0
-        mean = sizes @ memory.means[-pieces:] / sizes.sum()
-        sampling = 1.0 / sizes.sum() + 1.0 / self.learnt
-        variance = sampling + self.wobble
+        mean = sizes @ memory.means[-pieces:, teacher] / sizes.sum() - own.mean
+        sampling = 1.0 / sizes.sum() + 1.0 / own.learnt
+        variance = sampling * own.variance + own.wobble
         shrink = np.maximum(0.0, 1.0 - 2.0 * variance / np.maximum(mean**2, 1e-12))
-        weights: Floats = mean * shrink / (1.0 + self.wobble / sampling)
-        return weights, float(weights @ mean) * self.harmless / (self.harmless + sampling)
+        weights: Floats = mean * shrink / (own.variance + own.wobble / sampling)
+        return weights, float(weights @ mean) * own.harmless / (own.harmless + sampling)
 
-    def play(self, memory: DirectionMemory, scores: Floats) -> tuple[DirectionMemory, Floats]:
-        """One window's log gains (memory, kind, lambda), and the memory after it."""
-        gains = np.zeros((len(MEMORIES), 2, len(LAMBDAS)))
-        for piece in np.array_split(scores, max(2, round(len(scores) / PIECE))):
-            for index, samples in enumerate(MEMORIES):
-                weights, harmless = self.weights(memory, samples)
-                if weights.any():
-                    gains[index] += self.gains(weights, harmless, piece)
-            memory = memory.add(piece)
+    def play(
+        self, memory: DirectionMemory, scores: Floats, unusual: NDArray[np.bool_], power: float = 1.0
+    ) -> tuple[DirectionMemory, Floats]:
+        """One window's log gains (teacher, memory, bet, stake), and the memory after it.
+
+        ``power``: what each sample is worth (duplicates, very large windows).
+        """
+        gains = np.zeros(SHAPE)
+        pieces = max(2, round(len(scores) / PIECE))
+        halves = zip(np.array_split(scores, pieces), np.array_split(unusual, pieces), strict=True)
+        for piece, chosen in halves:
+            for teacher in range(len(TEACHERS)):
+                for index, samples in enumerate(MEMORIES):
+                    weights, harmless = self.weights(memory, teacher, samples)
+                    if weights.any():
+                        line = self.line(weights, harmless, share=1.0 if teacher == 0 else 0.1)
+                        gains[teacher, index] += line.gains(piece, power, power * len(scores))
+            memory = memory.add(piece, chosen)
         return memory, gains
 
-    def line(self, weights: Floats, harmless: float = 0.0) -> DirectionLine:
-        """The odd rows of the baseline along ``weights``: what a sample's score is ranked in."""
+    def line(self, weights: Floats, harmless: float = 0.0, share: float = 1.0) -> DirectionLine:
+        """The odd rows of the baseline along ``weights``: what a sample's score is ranked in.
+
+        ``share`` of the samples may be shifted by the ``harmless`` amount.
+        """
         reference = self.odd @ weights
         order = np.argsort(reference, kind="stable")
         rows = len(reference)
         ranks = np.empty(rows)
         ranks[order] = (np.arange(rows) + 1.0) / (rows + 1)
-        scores = np.stack([2 * ranks - 1, (ranks > 1 - TAIL).astype(np.float64)], axis=1)
-        block = 1.5 * np.sqrt(excess_variance(scores, self.odd_blocks))
-        allowed = harmless / max(float(reference.std()), 1e-12)
+        scores = np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)], axis=1)
+        excess = excess_variance(scores, self.odd_blocks)
+        block = 1.5 * np.sqrt(excess)
+        allowed = share * harmless / max(float(reference.std()), 1e-12)
+        bound = upper_bound(scores[:, 1:].sum(axis=0), rows, TAIL_LEVEL)
         return DirectionLine(
             weights=weights,
             reference=reference[order],
-            slack=2.5 * 0.577 / np.sqrt(rows) + float(block[0]) + LOCATION_SLOPE * allowed,
-            tail_slack=max(0.01, 2.5 * 0.14 / np.sqrt(rows)) + float(block[1]) + TAIL_SLOPE * allowed,
+            slack=SLACK * 0.577 / np.sqrt(rows) + float(block[0]) + LOCATION_SLOPE * allowed,
+            paid=np.minimum(bound + block[1:] + np.array(TAIL_SLOPES) * allowed, 1.0),
+            rho=excess / np.maximum(scores.var(axis=0), 1e-12),
         )
-
-    def gains(self, weights: Floats, harmless: float, scores: Floats) -> Floats:
-        """Log gains (2, lambda) of the bets on ``scores`` (sample, component) along ``weights``."""
-        line = self.line(weights, harmless)
-        location, tail = line.scores(scores)
-        gains = np.empty((2, len(LAMBDAS)))
-        for index, (bet, tail_bet) in enumerate(zip(LAMBDAS, TAIL_LAMBDAS, strict=True)):
-            gains[0, index] = np.log(np.maximum(1e-3, 1.0 + bet * (location - line.slack))).sum()
-            stake = tail - TAIL - line.tail_slack
-            gains[1, index] = np.log(np.maximum(1e-3, 1.0 + tail_bet * stake)).sum()
-        return gains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionLine:
-    """One direction and the sorted baseline along it."""
+    """One direction and the sorted baseline along it; ``paid`` (tail,) is p0, ``rho`` (bet,)."""
 
     weights: Floats
     reference: Floats
     slack: float
-    tail_slack: float
+    paid: Floats
+    rho: Floats
 
-    def scores(self, scores: Floats) -> tuple[Floats, Floats]:
-        """Location 2u - 1 and tail 1{u > .98} of each sample, u its rank in the baseline."""
+    def scores(self, scores: Floats) -> Floats:
+        """Location 2u - 1 and tails 1{u > 1 - tail} (bet, sample), u each sample's baseline rank."""
         along = scores @ self.weights
         left = np.searchsorted(self.reference, along, side="left")
         right = np.searchsorted(self.reference, along, side="right")
         ranks = (0.5 * (left + right) + 0.5) / (len(self.reference) + 1)
-        return 2 * ranks - 1, (ranks > 1 - TAIL).astype(np.float64)
+        return np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)])
+
+    def gains(self, scores: Floats, power: float, window: float) -> Floats:
+        """Log gains (bet, stake) on (sample, component) scores that belong to a ``window`` of that many."""
+        found = self.scores(scores)
+        gains = np.empty((len(BETS), STAKES))
+        slack = min(self.slack, 1.0)
+        for index, bet in enumerate(LAMBDAS):
+            safe = min(bet, 0.95 / (1.0 + slack))
+            gains[0, index] = np.log(1.0 + safe * (found[0] - slack)).sum()
+        hits = found[1:].sum(axis=1)
+        for index, share in enumerate(SHARES):
+            gains[1:, index] = tail_gain(hits, found.shape[1], self.paid, share)
+        return gains * (power * worth(window, self.rho))[:, None]
 
 
-def fit_direction(ranks: NDArray[np.float32], blocks: NDArray[np.intp]) -> Direction:
-    """Learn the components from the even blocks of ranks (sample, feature); keep the odd ones apart."""
-    normal = _normal_scores()
-    values = normal[np.rint(ranks * _STEPS).astype(np.intp)]
+def fit_direction(
+    standard: NDArray[np.floating], unusual: NDArray[np.bool_], times: NDArray[np.float64]
+) -> Direction:
+    """Learn the components from the even blocks of (sample, feature); keep the odd ones apart."""
+    blocks = time_blocks(times)
+    values = np.clip(standard, -CLIP, CLIP)
     even = blocks % 2 == 0
     learnt = values[even]
     centre = learnt.mean(axis=0)
-    _, singular, axes = np.linalg.svd(learnt - centre, full_matrices=False)
-    kept = int(min(120, len(ranks) // 16, (singular > 1e-3 * singular[0]).sum()))
-    project = axes[:kept].T / (singular[:kept] / np.sqrt(len(learnt)))
+    axes, spread = principal_components(learnt - centre, max(1, min(MOST_COMPONENTS, len(values) // 16)))
+    project = axes / np.sqrt(spread)
+    kept = len(spread)
+    scores = (learnt - centre) @ project
+    few = scores[unusual[even]]
+    every = Teacher(
+        mean=np.zeros(kept),
+        variance=np.ones(kept),
+        wobble=excess_variance(scores, blocks[even]),
+        learnt=len(scores),
+        harmless=HARMLESS / len(values),
+    )
+    rare = Teacher(
+        mean=few.mean(axis=0) if len(few) else np.zeros(kept),
+        variance=np.maximum(few.var(axis=0), 0.2) if len(few) else np.ones(kept),
+        wobble=every.wobble,
+        learnt=len(few),
+        harmless=HARMLESS / max(0.1 * len(values), 1.0),
+    )
     return Direction(
-        normal=normal,
         centre=centre,
         project=project,
-        wobble=excess_variance((learnt - centre) @ project, blocks[even]),
-        learnt=len(learnt),
-        harmless=HARMLESS / len(ranks),
+        teachers=(every, rare),
         odd=(values[~even] - centre) @ project,
         odd_blocks=blocks[~even],
     )
-
-
-def _normal_scores() -> Floats:
-    """The normal quantile on a grid of ranks, clipped to [.003, .997]."""
-    scores: Floats = ndtri(np.clip(np.arange(_STEPS + 1) / _STEPS, 0.003, 0.997))
-    return scores

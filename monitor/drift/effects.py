@@ -16,7 +16,7 @@ KEPT = 16
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recent:
     """Sums per window, newest last: ``raw`` values, ``standard`` ones (length-free, in sd) and
-    ``scores`` (location, spread, tails) of every feature; ``sizes`` and indices of the windows.
+    ``scores`` (location, spread, each tail) of every feature; ``sizes`` and indices of the windows.
     """
 
     windows: NDArray[np.int64]
@@ -53,7 +53,7 @@ class Recent:
         standard: NDArray[np.floating],
         scores: NDArray[np.floating],
     ) -> Recent:
-        """With one more window: raw and standard (sample, feature), scores (3, sample, feature)."""
+        """With one more window: raw and standard (sample, feature), scores (score, sample, feature)."""
 
         def joined(old: NDArray[np.float32], total: NDArray[np.floating]) -> NDArray[np.float32]:
             kept: NDArray[np.float32] = np.concatenate([old, total[None].astype(np.float32)])[-KEPT:]
@@ -83,7 +83,7 @@ class Recent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since:
-    """Means per feature since an onset; ``scores`` (3, feature)."""
+    """Means per feature since an onset; ``scores`` (score, feature)."""
 
     samples: int
     raw: NDArray[np.float64]
@@ -91,12 +91,12 @@ class Since:
     scores: NDArray[np.float64]
 
 
-def no_windows(features: int) -> Recent:
+def no_windows(features: int, scores: int) -> Recent:
     """Nothing seen yet."""
     return Recent(
         windows=np.zeros(0, dtype=np.int64),
         sizes=np.zeros(0),
         raw=np.zeros((0, features), dtype=np.float32),
         standard=np.zeros((0, features), dtype=np.float32),
-        scores=np.zeros((0, 3, features), dtype=np.float32),
+        scores=np.zeros((0, scores, features), dtype=np.float32),
     )

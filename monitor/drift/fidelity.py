@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift.arrays import Arrays
-from monitor.drift.evidence import Floats, Streams, fresh, log_mean, temper
+from monitor.drift.evidence import Floats, Streams, fresh, log_mean
 from monitor.drift.rates import upper_bound
 
 RATES = (0.05, 0.1, 0.3, 0.9)
@@ -60,7 +60,9 @@ class Fidelity:
         events = np.nan_to_num(fidelity) > np.array([0.5, self.gap])
         return (events & known).astype(np.float64), known.astype(np.float64)
 
-    def step(self, state: FidelityState, fidelity: NDArray[np.floating], window: int) -> FidelityState:
+    def step(
+        self, state: FidelityState, fidelity: NDArray[np.floating], window: int, power: float
+    ) -> FidelityState:
         """The state after a window; unchanged if nothing was served."""
         events, known = self.events(fidelity)
         hits, trials = events.sum(axis=0), known.sum(axis=0)
@@ -68,7 +70,7 @@ class Fidelity:
             return state
         rising = state.streams.log_w.max(axis=1) > 0
         return FidelityState(
-            streams=state.streams.step(self._gains(hits, trials), window),
+            streams=state.streams.step(power * self._gains(hits, trials), window),
             hits=np.where(rising, state.hits, 0.0) + hits,
             trials=np.where(rising, state.trials, 0.0) + trials,
         )
@@ -84,8 +86,7 @@ class Fidelity:
                 if rate > 1.2 * bound:
                     failed = trials[measure] - hits[measure]
                     won, lost = math.log(rate / bound), math.log((1 - rate) / (1 - bound))
-                    power = temper(max(int(trials[measure]), 1))
-                    gains[measure, index] = power * (hits[measure] * won + failed * lost)
+                    gains[measure, index] = hits[measure] * won + failed * lost
         return gains
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift import describe
-from monitor.drift.blocks import time_blocks
+from monitor.drift.cause import untouched
 from monitor.drift.decision import Budget, share_budget
 from monitor.drift.fidelity import Fidelity, fit_fidelity
 from monitor.drift.measures import Measures, fit_measures
+from monitor.drift.recent_inputs import no_inputs
 from monitor.drift.settings import DriftSettings
 from monitor.drift.state import DetectorState, ProbeState
-from monitor.drift.tokens import WordBets, fit_words
+from monitor.drift.surprisal import surprisal
+from monitor.drift.tokens import WordBets, WordName, fit_words
 from monitor.records import (
     CHANNELS,
     INPUT_MEASURES,
@@ -53,7 +55,10 @@ class Fitted:
             fidelity=self.fidelity.fresh(),
             latches={},
             probe=ProbeState(),
+            inputs=no_inputs(),
             episode=None,
+            waiting=None,
+            waiting_words=(),
             times=(),
         )
 
@@ -63,6 +68,23 @@ class Fitted:
         found["tokens"] = self.words.evidence(state.words)
         found["fidelity"] = self.fidelity.evidence(state.fidelity)
         return found
+
+    def surprise(self, samples: Sequence[Sequence[str]], word_name: WordName) -> NDArray[np.float32]:
+        """How surprising the words of new samples are (sample,)."""
+
+        def count(word: str) -> int:
+            known = self.baseline.words.get(self.words.key(word, word_name))
+            return 0 if known is None else known.present
+
+        return surprisal(samples, count, self.baseline.requests)
+
+    def untouched(self, state: DetectorState) -> frozenset[ChannelName]:
+        """The channels whose drift no change of the model can bring about."""
+        return untouched(
+            state.probe.changes,
+            present_words=describe.presence_evidence(self.words, state.words),
+            words_limit=self.budget.limit("tokens"),
+        )
 
     def onset(self, state: DetectorState, name: ChannelName, window: int) -> int:
         """The window at which a channel's evidence began to rise."""
@@ -88,18 +110,17 @@ def fit_baseline(
 ) -> Fitted:
     """Fit every channel that the baseline can watch."""
     features = baseline.features
-    blocks = time_blocks(features.times)
     log_tokens = features.inputs[:, 0]
     fitted: dict[ChannelName, Measures] = {}
     names: dict[ChannelName, tuple[str, ...]] = {}
-    for channel, columns in channel_values(features).items():
+    for channel, columns in channel_values(features, baseline.surprisal).items():
         if columns.shape[1]:
             fitted[channel] = fit_measures(
                 columns,
                 log_tokens,
-                blocks,
+                features.times,
+                statistics=features.profile.shape[3] if channel == "heads" else 0,
                 length_out=channel in ("heads", "rollout"),
-                direction=channel == "heads",
             )
             names[channel] = _measure_names(channel, baseline)
     watched: dict[ChannelName, float] = {
@@ -115,8 +136,7 @@ def fit_baseline(
         names=names,
         words=fit_words(
             baseline.words,
-            requests=baseline.requests,
-            attributed=baseline.attributed_requests,
+            total=(baseline.requests, baseline.attributed_requests, baseline.integrated_requests),
             unseen_count=unseen_count,
         ),
         fidelity=fit_fidelity(features.fidelity),
@@ -126,13 +146,13 @@ def fit_baseline(
     )
 
 
-def channel_values(features: Features) -> dict[ChannelName, Array]:
-    """The columns (sample, feature) of every channel of measured features."""
+def channel_values(features: Features, surprise: NDArray[np.floating]) -> dict[ChannelName, Array]:
+    """The columns (sample, feature) of every channel of measured features; ``surprise`` (sample,)."""
     return {
         "heads": features.profile.reshape(len(features), math.prod(features.profile.shape[1:])),
         "rollout": features.rollout,
         "prediction": features.prediction,
-        "input": features.inputs,
+        "input": np.column_stack([features.inputs, surprise]),
     }
 
 
@@ -140,7 +160,7 @@ def _measure_names(channel: ChannelName, baseline: Baseline) -> tuple[str, ...]:
     if channel == "rollout":
         return ROLLOUT_MEASURES
     if channel == "input":
-        return INPUT_MEASURES
+        return (*INPUT_MEASURES, "surprisal")
     if channel == "prediction":
         classes = baseline.features.prediction.shape[1] - 2
         labels = baseline.identity.labels

@@ -1,4 +1,4 @@
-"""A channel of measured features: bets A on every feature and, for the heads, the direction B.
+"""A channel of measured features: bets A on every feature; for the heads, direction B and charts C too.
 
 ``heads``, ``rollout``, ``prediction`` and ``input`` are this same part with other columns.
 """
@@ -11,23 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift.arrays import Arrays, nest, part
-from monitor.drift.bets import KINDS, RankBets, fit_bets
-from monitor.drift.direction import MEMORIES, Direction, DirectionMemory, fit_direction
+from monitor.drift.bets import EXTREMES, FEW_LEVEL, FEW_Z, STAKES, RankBets, fit_bets
+from monitor.drift.direction import SHAPE, Direction, DirectionMemory, fit_direction
 from monitor.drift.effects import Recent, no_windows
-from monitor.drift.evidence import Floats, Streams, fresh, log_mean, temper
+from monitor.drift.evidence import Floats, Streams, fresh, log_mean
 from monitor.drift.length import LengthModel, fit_length
+from monitor.drift.novelty import SMALLEST, Novelty, fit_novelty
 
-BETS = (len(KINDS), 3)
+PARTS = ("single heads", "learned direction", "unusual samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureState:
-    """Evidence (feature, kind, lambda), what was seen lately, and the direction's evidence and memory."""
+    """Evidence (feature, kind, stake), what was seen lately, and the evidence and memory of B and C."""
 
     streams: Streams
     recent: Recent
     along: Streams
     memory: DirectionMemory
+    charts: Streams
 
     def to_arrays(self) -> Arrays:
         """Plain arrays for an npz file."""
@@ -37,6 +39,7 @@ class MeasureState:
                 "recent": self.recent.to_arrays(),
                 "along": self.along.to_arrays(),
                 "memory": self.memory.to_arrays(),
+                "charts": self.charts.to_arrays(),
             }
         )
 
@@ -48,15 +51,25 @@ class MeasureState:
             recent=Recent.from_arrays(part(arrays, "recent")),
             along=Streams.from_arrays(part(arrays, "along")),
             memory=DirectionMemory.from_arrays(part(arrays, "memory")),
+            charts=Streams.from_arrays(part(arrays, "charts")),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One window as a channel sees it: ranks and centred scores, and component scores of B."""
+    """One window as a channel sees it: scores of A and C, component scores of B (heads only)."""
 
     scores: Floats
-    components: Floats | None
+    components: Floats | None = None
+    charts: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """B and C: what is seen of all features together."""
+
+    direction: Direction
+    novelty: Novelty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +79,7 @@ class Measures:
     before: Floats
     length: LengthModel
     bets: RankBets
-    direction: Direction | None
+    whole: Whole | None
 
     @property
     def features(self) -> int:
@@ -75,61 +88,91 @@ class Measures:
 
     def fresh(self) -> MeasureState:
         """What stands before the first window."""
-        memory = self.direction.fresh() if self.direction else _NO_MEMORY
+        kinds = len(self.bets.kinds)
+        charts = (
+            (0, 0) if self.whole is None else (self.whole.novelty.charts, len(self.whole.novelty.bets.kinds))
+        )
         return MeasureState(
-            streams=fresh((self.features, *BETS)),
-            recent=no_windows(self.features),
-            along=fresh((len(MEMORIES), 2, 3)),
-            memory=memory,
+            streams=fresh((self.features, kinds, STAKES)),
+            recent=no_windows(self.features, 2 + len(self.bets.tails)),
+            along=fresh(SHAPE),
+            memory=_NO_MEMORY if self.whole is None else self.whole.direction.fresh(),
+            charts=fresh((*charts, STAKES)),
         )
 
     def step(
-        self, state: MeasureState, values: NDArray[np.floating], log_tokens: NDArray[np.floating], window: int
+        self,
+        state: MeasureState,
+        values: NDArray[np.floating],
+        log_tokens: NDArray[np.floating],
+        window: int,
+        power: float,
     ) -> tuple[MeasureState, Seen]:
-        """The state after a window of ``values`` (sample, feature)."""
+        """The state after a window of ``values`` (sample, feature), each sample worth ``power``."""
         standard = self.length.apply(values, log_tokens)
-        ranks = self.bets.ranks(standard)
-        scores = self.bets.scores(ranks)
-        power = temper(len(values))
+        scores = self.bets.scores(self.bets.ranks(standard))
         stepped = replace(
             state,
-            streams=state.streams.step(self.bets.gains(scores) * power, window),
+            streams=state.streams.step(self.bets.gains(scores, power), window),
             recent=state.recent.add(window, values, standard, scores),
         )
-        if self.direction is None:
-            return stepped, Seen(scores=scores, components=None)
-        components = self.direction.scores(ranks)
-        memory, gains = self.direction.play(state.memory, components)
-        along = state.along.step(gains * power, window)
-        return replace(stepped, along=along, memory=memory), Seen(scores=scores, components=components)
+        if self.whole is None:
+            return stepped, Seen(scores=scores)
+        novelty, direction = self.whole.novelty, self.whole.direction
+        ranks = novelty.bets.ranks(novelty.values(values, log_tokens))
+        unusual = novelty.bets.scores(ranks)
+        components = direction.scores(novelty.folds[0].length.apply(values, log_tokens))
+        memory, gains = direction.play(state.memory, components, novelty.unusual(ranks), power)
+        stepped = replace(
+            stepped,
+            along=state.along.step(gains, window),
+            memory=memory,
+            charts=state.charts.step(novelty.bets.gains(unusual, power), window),
+        )
+        return stepped, Seen(scores=scores, components=components, charts=unusual)
 
-    def evidence(self, state: MeasureState) -> tuple[float, float]:
-        """The log R of A and of B (-inf where there is no B)."""
+    def evidence(self, state: MeasureState) -> tuple[float, ...]:
+        """The log R of A and, for the heads, of B and of C."""
         single = float(log_mean(state.streams.log_r))
-        return single, float(log_mean(state.along.log_r)) if self.direction else -np.inf
+        if self.whole is None:
+            return (single,)
+        return single, float(log_mean(state.along.log_r)), float(log_mean(state.charts.log_r))
 
     def pooled(self, state: MeasureState) -> float:
-        """The log R of the channel: the mean of A and B."""
-        single, along = self.evidence(state)
-        return single if self.direction is None else float(np.logaddexp(single, along) - np.log(2))
+        """The log R of the channel: the mean of its parts."""
+        return float(log_mean(np.array(self.evidence(state))))
 
 
-_NO_MEMORY = DirectionMemory(means=np.zeros((0, 0)), sizes=np.zeros(0))
+_NO_MEMORY = DirectionMemory(means=np.zeros((0, 2, 0)), sizes=np.zeros((0, 2)))
 
 
 def fit_measures(
     values: NDArray[np.floating],
     log_tokens: NDArray[np.floating],
-    blocks: NDArray[np.intp],
+    times: NDArray[np.float64],
     *,
+    statistics: int,
     length_out: bool,
-    direction: bool,
 ) -> Measures:
-    """Freeze a channel's baseline: values (sample, feature), their lengths and time blocks."""
+    """Freeze a channel's baseline: values (sample, feature), their lengths and times.
+
+    ``statistics``: of every head, for the channel of the heads, which gets B and C; 0 for the few
+    measures of other channels, which get more tails instead.
+    """
     length = fit_length(values, log_tokens, use=length_out)
-    bets = fit_bets(length.apply(values, log_tokens), blocks)
-    learned = None
-    if direction and len(values) >= 64:
-        learned = fit_direction(bets.ranks(length.apply(values, log_tokens)), blocks)
-    before = np.asarray(values, dtype=np.float64).mean(axis=0)
-    return Measures(before=before, length=length, bets=bets, direction=learned)
+    standard = length.apply(values, log_tokens)
+    whole = None
+    if statistics and len(values) >= SMALLEST:
+        novelty, own = fit_novelty(values, log_tokens, times, statistics)
+        unusual = novelty.unusual(novelty.bets.ranks(own))
+        # lengths as the even blocks have them: the odd ones, which samples are ranked in, had no part
+        fair = novelty.folds[0].length.apply(values, log_tokens)
+        whole = Whole(direction=fit_direction(fair, unusual, times), novelty=novelty)
+    return Measures(
+        before=np.asarray(values, dtype=np.float64).mean(axis=0),
+        length=length,
+        bets=fit_bets(standard, times)
+        if statistics
+        else fit_bets(standard, times, EXTREMES, FEW_Z, FEW_LEVEL),
+        whole=whole,
+    )

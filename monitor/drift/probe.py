@@ -3,8 +3,10 @@
 difference = |profile now - profile of the baseline| / sd of that statistic over the baseline's
 samples (at least .001). Unchanged weights give exactly 0; another batching up to .007 sd; bf16 .23;
 the weakest fault of a single head that was measured 1.15. Above ``threshold`` (.05 sd) the model,
-or what it runs on, has changed. The faulty head is the one with the largest difference in the
-earliest layer that differs by more than .01 sd: later layers only inherit it.
+or what it runs on, has changed; where other parameters are known to be loaded, any difference says
+so. Heads whose parameters have another hash are named by that. Where
+the hashes cannot tell, the faulty head is the one with the largest difference in the earliest layer
+that differs by more than .01 sd: later layers only inherit it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.drift.changes import Changes, changes
 from monitor.records import HeadId, ProbeReading
 
 TOUCHED = 0.01
@@ -23,29 +26,39 @@ SMALLEST_PREDICTION_SD = 1e-2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadShift:
-    """A head on the probe inputs: its statistic (index) that moved most, in sd, before and after."""
+    """A head on the probe inputs: its statistic (index) that moved most, in sd, before and after.
+
+    ``named``: its own parameters changed, or it is the one that the differences began with.
+    """
 
     head: HeadId
     statistic: int
     difference: float
     before: float
     after: float
+    named: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
     """``difference`` in sd over heads and predictions; ``prediction`` that of the predictions only.
 
-    ``heads``: the suspected head first, then the others by size. ``comparable`` is false where
-    baseline and reading were taken with other inputs or statistics.
+    ``heads``: the named ones first, then the others by size. ``comparable`` is false where baseline
+    and reading were taken with other inputs or statistics. ``padding``: how far padding moves one
+    input now, in sd, more than it did in the baseline, while by itself that input gives what it gave
+    there; else 0.
     """
 
     comparable: bool
     difference: float
     prediction: float
     heads: tuple[HeadShift, ...]
-    same_weights: bool
-    same_libraries: bool
+    changes: Changes
+    padding: float
+
+    def limit(self, threshold: float) -> float:
+        """The difference above which the model has changed: none is too small where its parameters did."""
+        return 0.0 if self.changes.parameters else threshold
 
 
 def compare(
@@ -59,20 +72,10 @@ def compare(
     """Compare two readings; head_sd (layer, head, statistic), prediction_sd (measure). None: no reading."""
     if baseline is None or reading is None:
         return None
-    same_weights = baseline.identity.weights_hash == reading.identity.weights_hash
-    same_libraries = (
-        dict(baseline.identity.libraries) == dict(reading.identity.libraries)
-        and baseline.identity.dtype == reading.identity.dtype
-        and baseline.identity.device == reading.identity.device
-    )
+    found = changes(baseline.identity, reading.identity)
     if baseline.inputs_hash != reading.inputs_hash or baseline.profile.shape != reading.profile.shape:
         return ProbeResult(
-            comparable=False,
-            difference=0.0,
-            prediction=0.0,
-            heads=(),
-            same_weights=same_weights,
-            same_libraries=same_libraries,
+            comparable=False, difference=0.0, prediction=0.0, heads=(), changes=found, padding=0.0
         )
     with np.errstate(invalid="ignore"):
         moved = np.abs(reading.profile.astype(np.float64) - baseline.profile)
@@ -83,10 +86,18 @@ def compare(
         comparable=True,
         difference=float(max(by_statistic.max(initial=0.0), prediction)),
         prediction=prediction,
-        heads=_suspects(baseline, reading, by_statistic, most),
-        same_weights=same_weights,
-        same_libraries=same_libraries,
+        heads=_suspects(baseline, reading, by_statistic, found, most),
+        changes=found,
+        padding=_padding_shift(baseline, reading, head_sd),
     )
+
+
+def _padding_shift(baseline: ProbeReading, reading: ProbeReading, head_sd: NDArray[np.float64]) -> float:
+    if baseline.alone is None or reading.alone is None:
+        return 0.0
+    moved = np.abs(reading.alone.astype(np.float64) - baseline.alone) / np.maximum(head_sd, SMALLEST_SD)
+    alike = float(np.nan_to_num(moved, nan=np.inf).max(initial=0.0)) <= TOUCHED
+    return max(0.0, reading.padding_gap - baseline.padding_gap) if alike else 0.0
 
 
 def _prediction_shift(
@@ -101,20 +112,19 @@ def _prediction_shift(
 
 
 def _suspects(
-    baseline: ProbeReading, reading: ProbeReading, difference: NDArray[np.float64], most: int
+    baseline: ProbeReading,
+    reading: ProbeReading,
+    difference: NDArray[np.float64],
+    found: Changes,
+    most: int,
 ) -> tuple[HeadShift, ...]:
     by_head = difference.max(axis=2)
-    layers = np.flatnonzero((by_head > TOUCHED).any(axis=1))
-    if not len(layers):
-        return ()
-    first = (int(layers[0]), int(by_head[layers[0]].argmax()))
+    named = _named(by_head, found, most)
     order = [divmod(int(index), by_head.shape[1]) for index in np.argsort(-by_head, axis=None, kind="stable")]
-    chosen = [first, *(place for place in order[:most] if place != first)][:most]
+    moved = [place for place in order if by_head[place] > TOUCHED and place not in named]
     before, after = baseline.profile.mean(axis=0), reading.profile.mean(axis=0)
     shifts = []
-    for layer, head in chosen:
-        if by_head[layer, head] <= TOUCHED:
-            continue
+    for layer, head in [*named, *moved][:most]:
         statistic = int(difference[layer, head].argmax())
         shifts.append(
             HeadShift(
@@ -123,6 +133,19 @@ def _suspects(
                 difference=float(by_head[layer, head]),
                 before=float(before[layer, head, statistic]),
                 after=float(after[layer, head, statistic]),
+                named=(layer, head) in named,
             )
         )
     return tuple(shifts)
+
+
+def _named(by_head: NDArray[np.float64], found: Changes, most: int) -> list[tuple[int, int]]:
+    """The heads to name, (layer, head): by their hashes, else the one that the differences began with.
+
+    None where the hashes say that the change is not one of a few heads.
+    """
+    if found.files and found.compared:
+        heads = [(item.layer, item.head) for item in found.heads]
+        return sorted(heads, key=lambda place: (place[0], -by_head[place])) if len(heads) <= most else []
+    layers = np.flatnonzero((by_head > TOUCHED).any(axis=1))
+    return [(int(layers[0]), int(by_head[layers[0]].argmax()))] if len(layers) else []

@@ -3,9 +3,11 @@
 When an alarm is raised, its strongest witnesses are noted: a score with mean ~0 while quiet and mean
 m since the onset. Null: the mean is still >= q + (m - q)/2 =: theta (q its mean while quiet). Bets
 1 + lambda (theta - score), lambda = c / (highest score - theta), c in {.2, .5, .9}, have mean
-<= 1 under it; Shiryaev-Roberts over windows, averaged over c. An alarm clears when every witness
-has reached the limit: under a shift of half its size that takes 20 windows on average at the limit
-of 20, under the whole shift it practically never happens.
+<= 1 under it; Shiryaev-Roberts over windows, averaged over c and over the witnesses (each has such a
+mean while the shift persists, so their mean has it too). An alarm clears when that average reaches
+the limit: under a shift of half its size that takes 20 windows on average at the limit of 20, under
+the whole shift it practically never happens. While they say that the shift persists, the witnesses
+are noted anew, with what was learnt since.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.drift.evidence import Floats, fresh, log_mean, temper
+from monitor.drift.evidence import Floats, fresh, log_mean
 
 SHARES = (0.2, 0.5, 0.9)
 KEPT = 3
@@ -26,9 +28,9 @@ KEPT = 3
 class Witness:
     """One score that showed the shift.
 
-    ``form`` says where its score comes from: ``feature`` (``place`` = feature, score 0-2; ``sign``),
-    ``line`` (along ``weights``; ``place`` = 0 location, 1 tail), ``word`` (``name``; ``place`` =
-    kind; ``sign`` -1 for lost ones) or ``fidelity`` (``place`` = measure).
+    ``form`` says where its score comes from: ``feature`` or ``chart`` (``place`` = feature, score;
+    ``sign``), ``line`` (along ``weights``; ``place`` = 0 location, 1 or 2 a tail), ``word``
+    (``name``; ``place`` = kind; ``sign`` -1 for lost ones) or ``fidelity`` (``place`` = measure).
     """
 
     form: str
@@ -45,14 +47,14 @@ class Witness:
         """Log evidence against the shift persisting."""
         return float(log_mean(np.array(self.log_r)))
 
-    def step(self, scores: NDArray[np.floating]) -> Witness:
-        """After a window of signed ``scores`` (sample,)."""
+    def step(self, scores: NDArray[np.floating], power: float) -> Witness:
+        """After a window of signed ``scores`` (sample,), each worth ``power``."""
         if len(scores) == 0:
             return self
         room = max(self.highest - self.theta, 1e-9)
         bets = np.array(SHARES)[:, None] / room
         gains = np.log(np.maximum(1e-3, 1.0 + bets * (self.theta - scores[None, :]))).sum(axis=1)
-        stepped = np.logaddexp(np.array(self.log_r), 0.0) + gains * temper(len(scores))
+        stepped = np.logaddexp(np.array(self.log_r), 0.0) + gains * power
         return replace(self, log_r=tuple(float(value) for value in stepped))
 
 
@@ -86,8 +88,8 @@ def witness(
 
 
 def evidence(witnesses: Sequence[Witness]) -> float:
-    """The evidence that the shift has ended: that of the witness least convinced."""
-    return min((item.evidence for item in witnesses), default=-np.inf)
+    """The log evidence that the shift has ended: the mean over the witnesses."""
+    return float(log_mean(np.array([item.evidence for item in witnesses]))) if witnesses else -np.inf
 
 
 def _start() -> Floats:

@@ -2,7 +2,10 @@
 
 page: an undeclared model or serving change, or drift (of data or environment) with the predictions
 moved by at least ``minimum_effect`` sd; ticket: an environment change, or heads or words drift
-while predictions hold; note: the rest, drift of heads that hardly matter, and anything declared.
+while predictions hold; note: the rest, and drift of heads that hardly matter.
+What is known to have been done on purpose is no incident: a declared rollout of the model and an
+upgrade of a library, the precision or the device are notes. Data that drift besides are judged as
+ever, but not by the predictions, which the announced change may have moved.
 Heads count by their importance (Michel et al. 2019): sum of importance x |effect| over the heads
 named must reach .01 sd.
 """
@@ -24,15 +27,25 @@ def severity(
     prediction_effect: float,
     minimum_effect: float,
     declared: bool,
+    upgraded: bool = False,
 ) -> Severity | None:
-    """The severity of the standing ``alarms``; None without any."""
+    """The severity of the standing ``alarms``; None without any.
+
+    ``declared``: a rollout is under way; ``upgraded``: libraries, precision or device are other ones.
+    """
     if not alarms:
         return None
-    if declared:
+    expected: set[Cause] = {"model", "serving", "environment"} if declared else set()
+    if upgraded:
+        expected.add("environment")
+    found = [cause for cause in causes if cause not in expected]
+    if not found:
         return "note"
-    if "model" in causes or "serving" in causes or prediction_effect >= minimum_effect:
+    if "model" in found or "serving" in found:
         return "page"
-    if "environment" in causes or "tokens" in alarms:
+    if prediction_effect >= minimum_effect and len(found) == len(causes):
+        return "page"
+    if "environment" in found or "tokens" in alarms:
         return "ticket"
     if "heads" in alarms and head_harm(heads) >= SMALLEST_HEAD_HARM:
         return "ticket"

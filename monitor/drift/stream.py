@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from monitor.drift import witnesses
 from monitor.drift.cause import ONSET_SLACK, explained
 from monitor.drift.decision import Latch
+from monitor.drift.effects import KEPT as EFFECT_WINDOWS
 from monitor.drift.fitted import Fitted, channel_values
 from monitor.drift.measures import Seen
 from monitor.drift.probe import ProbeResult
 from monitor.drift.recovery import Witness
 from monitor.drift.state import DetectorState, ProbeState
-from monitor.drift.tokens import count_words
+from monitor.drift.tokens import WordName, count_words
 from monitor.records import ChannelName, Features
 
-WordName = Callable[[str, int], str]
+PERSISTS = -2.0
+"""Log evidence of recovery below which the shift is taken to persist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A window that is large enough to be judged: its samples, each worth ``power``.
+
+    ``words``: per kind of ``tokens.KINDS`` the samples' words; those by Integrated Gradients are of
+    other samples than the window's.
+    """
+
+    index: int
+    features: Features
+    words: tuple[Sequence[Sequence[str]], ...]
+    power: float
 
 
 def watch_model(
@@ -27,14 +43,18 @@ def watch_model(
     if result is None or not result.comparable:
         return state
     known = state.probe
-    moved = result.difference > fitted.settings.probe_threshold
+    moved = result.difference > result.limit(fitted.settings.probe_threshold)
     since = known.since if moved and known.moved else window
-    probe = ProbeState(known=True, moved=moved, since=since, same_weights=result.same_weights)
+    free = fitted.untouched(state)
+    probe = ProbeState(known=True, moved=moved, since=since, changes=result.changes)
     state = replace(state, probe=probe)
     latches = dict(state.latches)
     if moved:
         if not known.moved:
-            latches = {name: _redated(latch, window) for name, latch in latches.items()}
+            free = fitted.untouched(state)
+            latches = {
+                name: latch if name in free else _redated(latch, window) for name, latch in latches.items()
+            }
         latches["model"] = latches.get("model") or Latch(since=window, raised=window)
         return replace(state, latches=latches)
     if not known.moved:
@@ -42,7 +62,8 @@ def watch_model(
     kept: dict[ChannelName, Latch] = {
         name: latch
         for name, latch in latches.items()
-        if name != "model" and not explained(latch.since, probe_moved=True, moved_since=known.since)
+        if name in free
+        or (name != "model" and not explained(latch.since, probe_moved=True, moved_since=known.since))
     }
     return replace(restarted(fitted, state, keep=set(kept)), latches=kept)
 
@@ -54,28 +75,28 @@ def _redated(latch: Latch, moved_since: int) -> Latch:
 
 
 def watch_stream(
-    fitted: Fitted, state: DetectorState, features: Features, window: int, word_name: WordName
+    fitted: Fitted, state: DetectorState, window: Heard, word_name: WordName
 ) -> tuple[DetectorState, set[ChannelName]]:
     """Every stochastic channel's step, then recovery of standing alarms, then new alarms."""
+    features, power = window.features, window.power
     seen: dict[ChannelName, Seen] = {}
     measures = dict(state.measures)
-    columns = channel_values(features)
+    columns = channel_values(features, fitted.surprise(features.words, word_name))
     for name, item in fitted.measures.items():
-        measures[name], seen[name] = item.step(measures[name], columns[name], features.inputs[:, 0], window)
-    attributed = [words for words in features.top_words if words]
-    counted = [
-        (count_words(features.words), len(features)),
-        (count_words(attributed), len(attributed)),
-    ]
+        measures[name], seen[name] = item.step(
+            measures[name], columns[name], features.inputs[:, 0], window.index, power
+        )
+    counted = [(count_words(samples), len(samples)) for samples in window.words]
     state = replace(
         state,
         measures=measures,
-        words=fitted.words.step(state.words, counted, word_name, window),
-        fidelity=fitted.fidelity.step(state.fidelity, features.fidelity, window),
+        words=fitted.words.step(state.words, counted, word_name, window.index, power),
+        fidelity=fitted.fidelity.step(state.fidelity, features.fidelity, window.index, power),
+        inputs=state.inputs.add(window.index, columns["input"]),
     )
     keys = {fitted.words.key(word, word_name): word for counts, _ in counted for word in counts}
-    state, gone = _recover(fitted, state, seen, features, keys)
-    return _raise(fitted, state, seen, window, gone), gone
+    state, gone = _recover(fitted, state, seen, window, keys)
+    return _raise(fitted, state, seen, window.index, gone), gone
 
 
 def restarted(fitted: Fitted, state: DetectorState, *, keep: set[ChannelName] | None = None) -> DetectorState:
@@ -96,7 +117,7 @@ def _recover(
     fitted: Fitted,
     state: DetectorState,
     seen: Mapping[ChannelName, Seen],
-    features: Features,
+    window: Heard,
     keys: dict[str, str],
 ) -> tuple[DetectorState, set[ChannelName]]:
     evidence = fitted.evidence(state)
@@ -106,10 +127,13 @@ def _recover(
         if name == "model":
             latches[name] = latch
             continue
-        noted = tuple(_heard(fitted, name, item, seen, features, keys) for item in latch.witnesses)
+        noted = tuple(_heard(fitted, name, item, seen, window, keys) for item in latch.witnesses)
         standing = replace(latch, witnesses=noted)
         if standing.recovery >= math.log(fitted.settings.recovery) or evidence[name] < 0:
             gone.add(name)
+        elif standing.recovery < PERSISTS and window.index - latch.raised < EFFECT_WINDOWS:
+            better = _witnesses(fitted, state, seen, name, latch.since)
+            latches[name] = replace(latch, witnesses=better or noted)
         else:
             latches[name] = standing
     if gone:
@@ -123,14 +147,16 @@ def _heard(
     channel: ChannelName,
     item: Witness,
     seen: Mapping[ChannelName, Seen],
-    features: Features,
+    window: Heard,
     keys: dict[str, str],
 ) -> Witness:
     if item.form == "word":
-        return item.step(witnesses.word_scores(item, features, keys))
-    if item.form == "fidelity":
-        return item.step(witnesses.fidelity_scores(item, fitted.fidelity, features))
-    return item.step(witnesses.measure_scores(item, fitted.measures[channel], seen[channel]))
+        scores = witnesses.word_scores(item, window.words[item.place[0]], keys)
+    elif item.form == "fidelity":
+        scores = witnesses.fidelity_scores(item, fitted.fidelity, window.features)
+    else:
+        scores = witnesses.measure_scores(item, fitted.measures[channel], seen[channel])
+    return item.step(scores, window.power)
 
 
 def _raise(
@@ -149,7 +175,8 @@ def _raise(
         since = fitted.onset(state, name, window)
         noted = _witnesses(fitted, state, seen, name, since)
         latch = Latch(since=since, raised=window, witnesses=noted)
-        latches[name] = _redated(latch, state.probe.since) if state.probe.moved else latch
+        by_model = state.probe.moved and name not in fitted.untouched(state)
+        latches[name] = _redated(latch, state.probe.since) if by_model else latch
     return replace(state, latches=latches)
 
 
@@ -160,5 +187,4 @@ def _witnesses(
         return witnesses.word_witnesses(fitted.words, state.words)
     if name == "fidelity":
         return witnesses.fidelity_witnesses(fitted.fidelity, state.fidelity)
-    own, limit = state.measures[name], fitted.budget.limit(name)
-    return witnesses.measure_witnesses(fitted.measures[name], own, seen[name], since, limit)
+    return witnesses.measure_witnesses(fitted.measures[name], state.measures[name], seen[name], since)

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from monitor.drift.changes import UNCHANGED, Changes, parts
 from monitor.records import (
     Cause,
     ChannelVerdict,
     HeadEvidence,
     MeasureEvidence,
     Severity,
+    Suspicion,
+    SuspicionName,
     WordEvidence,
 )
 
@@ -20,8 +23,21 @@ _PLAIN: Mapping[str, str] = {
     "unknown_share": "share of unknown tokens",
     "truncated": "share of inputs cut to the model's limit",
     "special_tokens": "special tokens per input",
+    "tokens_per_word": "tokens per word",
+    "uppercase_share": "share of capital letters",
+    "punctuation_share": "share of punctuation",
+    "surprisal": "surprise of the words",
     "top_probability": "confidence of the predictions",
     "entropy": "entropy of the predictions",
+}
+
+_SUSPECTED: Mapping[SuspicionName, str] = {
+    "tokenizer": "another tokenizer",
+    "truncation": "inputs that are cut short",
+    "padding": "padding on the other side, or not masked",
+    "special_tokens": "special tokens that are added twice",
+    "lower_casing": "inputs that are lower-cased",
+    "punctuation": "inputs whose punctuation is stripped",
 }
 
 
@@ -48,11 +64,17 @@ def summarise(
     probe_known: bool,
     prediction_effect: float,
     declared: bool,
+    changes: Changes = UNCHANGED,
+    suspicions: Sequence[Suspicion] = (),
 ) -> str:
-    """One or two plain sentences about a standing alarm."""
-    parts = [_what(channels), _why(causes, probe_known=probe_known, declared=declared)]
-    parts.append(_harm(severity, prediction_effect))
-    return f"{_when(since, since_time)}{'; '.join(part for part in parts if part)}."
+    """One or two plain sentences about a standing alarm; ``changes`` of the model's identity."""
+    said = [
+        _what(channels),
+        _why(causes, changes, probe_known=probe_known, declared=declared),
+        *(f"suspected: {_SUSPECTED[item.name]} ({item.sign})" for item in suspicions),
+        _harm(severity, prediction_effect),
+    ]
+    return f"{_when(since, since_time)}{'; '.join(part for part in said if part)}."
 
 
 def _when(since: int | None, since_time: float | None) -> str:
@@ -88,7 +110,8 @@ def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
     lead = named[0] if named else heads[0]
     change = f"{lead.head} {lead.statistic} {_change(lead)}"
     if model:
-        return f"the model answers the fixed probe inputs differently, first in {change}"
+        where = "first" if named else "most"
+        return f"the model answers the fixed probe inputs differently, {where} in {change}"
     others = [str(item.head) for item in named[1:4]]
     more = f", also {', '.join(others)}" if others else ""
     count = f" and {len(named) - 4} more" if len(named) > 4 else ""
@@ -132,20 +155,43 @@ def _measure(channel: str, item: MeasureEvidence) -> str:
     return f"{label} {_change(item)}"
 
 
-def _why(causes: Sequence[Cause], *, probe_known: bool, declared: bool) -> str:
+def _why(causes: Sequence[Cause], changes: Changes, *, probe_known: bool, declared: bool) -> str:
     told = {
-        "model": "the model's weights changed, not the data",
-        "environment": "the weights are the same, so the cause is a library, the hardware or the precision",
+        "model": f"{_changed_model(changes)}, not the data",
+        "environment": f"the weights are the same, so {_changed_environment(changes)}",
         "serving": "the replay behaves as before, so the cause is in the serving of the model",
-        "data": "the model itself is unchanged, so the cause is the data"
-        if probe_known
-        else "the cause is taken to be the data (no probe reading)",
+        "data": _changed_data(changes, probe_known=probe_known),
     }
     if len(causes) > 1 and "data" in causes:
         told["data"] = "besides that the data changed"
-        told["model"] = "the model's weights changed"
-    text = "; ".join(told[cause] for cause in causes)
-    return f"{text} (a declared change)" if declared and text else text
+        told["model"] = _changed_model(changes)
+    note = " (a declared change)" if declared else ""
+    return "; ".join(told[cause] + ("" if cause == "data" else note) for cause in causes)
+
+
+def _changed_data(changes: Changes, *, probe_known: bool) -> str:
+    if not probe_known:
+        return "the cause is taken to be the data (no probe reading)"
+    if changes.files:
+        return "the model's files are other ones but give the same numbers, so the cause is the data"
+    return "the model itself is unchanged, so the cause is the data"
+
+
+def _changed_model(changes: Changes) -> str:
+    if not changes.compared:
+        return "the model's weights changed"
+    if changes.parameters:
+        return f"the model's weights changed (those of {parts(changes)})"
+    what = "tokenizer" if changes.tokenizer else "configuration"
+    return f"the model's {what} changed under the same weights"
+
+
+def _changed_environment(changes: Changes) -> str:
+    if changes.upgrades:
+        return f"the cause is an upgrade ({', '.join(changes.upgrades)}) and no incident"
+    if changes.pipeline:
+        return f"the cause is a setting ({', '.join(changes.pipeline)})"
+    return "the cause is a library, the hardware or the precision"
 
 
 def _harm(severity: Severity | None, prediction_effect: float) -> str:

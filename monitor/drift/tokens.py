@@ -1,10 +1,16 @@
 """Words whose share of requests changed: present at all, or among the top-attributed ones.
 
-p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .01/V (V = distinct baseline words),
-upper for gains, lower for losses. Bets: likelihood ratios of p1 against p0, with p1 in
-{.01, .03, .1, .3} where p1 > 1.2 p0 (gains), p1 in {.7, .4, .1, .01} p0 where p0 >= .02 (losses).
-While a word's rate is within p0 each ratio has mean <= 1. Shiryaev-Roberts over windows; the
-evidence is their mean with weights 1/V a word. A word never seen before has p0 = ln(V/.01)/N.
+Top-attributed by gradient x input on every sample, by Integrated Gradients on the subsample.
+
+p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .01/K, upper for gains, lower for
+losses. K = the baseline's words with a rate of at least .005: only words about that common can be
+unseen or underrated by so much, and there are about as many of them in the world as in the baseline.
+Bets: likelihood ratios of p1 against p0, with p1 in {.01, .02, .05, .15, .4} where p1 > 1.2 p0
+(gains), p1 in {.94, .85, .6, .25, .01} p0 where p0 >= .02 (losses). While a word's rate is within p0
+each ratio has mean <= 1. Shiryaev-Roberts over windows; the evidence is their mean with weights 1/V
+a word, V the baseline's distinct words (losses: those with p0 >= .02). A word never seen before has
+p0 = ln(K/.01)/N. Wobble of a word's rate between the baseline's time blocks (sd w) widens p0 by
+1.5 w, and raises the product of a window to 1 / (1 + n rho), rho = w^2 / (p (1 - p)), as in ``bets``.
 
 Only words whose W = max(W, 1) X is above 1 are kept: forgetting the others only lowers evidence, so
 the state stays small and the guarantee stands, however many words the world holds.
@@ -23,14 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift.arrays import Arrays, nest, part
-from monitor.drift.evidence import Floats, Streams, fresh, log_mean, temper
+from monitor.drift.blocks import intraclass, worth
+from monitor.drift.evidence import Floats, Streams, fresh, log_mean
 from monitor.drift.rates import lower_bound, upper_bound
 from monitor.records import WordCount
 
 WordName = Callable[[str, int], str]
-GAINED = (0.01, 0.03, 0.1, 0.3)
-LOST = (0.7, 0.4, 0.1, 0.01)
-KINDS = ("present", "top")
+GAINED = (0.01, 0.02, 0.05, 0.15, 0.4)
+LOST = (0.94, 0.85, 0.6, 0.25, 0.01)
+NOT_RARE = 0.005
+KINDS = ("present", "top", "integrated")
+WEIGHTS = (0.55, 0.35, 0.1)
+"""Each kind's share of the evidence."""
 COMMON = 0.02
 _NEVER = -1e6
 
@@ -47,7 +57,7 @@ class WordRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordState:
-    """The words under suspicion: streams (row, 4), and how often seen in how many since then."""
+    """The words under suspicion: streams (row, stake), and how often seen in how many since then."""
 
     rows: tuple[WordRow, ...]
     streams: Streams
@@ -85,17 +95,16 @@ class WordState:
 class WordBets:
     """The baseline's words: ``total`` requests for each kind, ``counts`` per (clear or hashed) word.
 
+    ``upper``, ``lower``: p0 of every word, per kind; ``unseen`` the upper one of all other words.
     ``common``: the words of each kind whose loss can be noticed.
-    ``unseen_count``: how often a word that the baseline does not know may yet have been there; 0,
-    or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
     """
 
     counts: Mapping[str, WordCount]
-    total: tuple[int, int]
-    upper: tuple[Mapping[int, float], Mapping[int, float]]
-    lower: tuple[Mapping[int, float], Mapping[int, float]]
-    common: tuple[tuple[str, ...], tuple[str, ...]]
-    unseen_count: int
+    total: tuple[int, ...]
+    upper: tuple[Mapping[str, float], ...]
+    lower: tuple[Mapping[str, float], ...]
+    unseen: tuple[float, ...]
+    common: tuple[tuple[str, ...], ...]
 
     @property
     def vocabulary(self) -> int:
@@ -104,7 +113,7 @@ class WordBets:
 
     def fresh(self) -> WordState:
         """What stands before the first window."""
-        return WordState(rows=(), streams=fresh((0, 4)), seen=np.zeros(0), trials=np.zeros(0))
+        return WordState(rows=(), streams=fresh((0, len(GAINED))), seen=np.zeros(0), trials=np.zeros(0))
 
     def key(self, word: str, word_name: WordName) -> str:
         """The name under which the baseline and the state know a word."""
@@ -112,24 +121,23 @@ class WordBets:
 
     def rate(self, name: str, kind: int) -> float:
         """Share of the baseline's requests with the word."""
-        return self._count(name, kind, 0) / max(self.total[kind], 1)
+        count = self.counts.get(name)
+        return 0.0 if count is None else count_of(count, kind) / max(self.total[kind], 1)
 
     def bound(self, name: str, kind: int, *, lost: bool) -> float:
         """p0 of a gain, or of a loss."""
         if lost:
-            return self.lower[kind][self._count(name, kind, 0)]
-        return self.upper[kind][self._count(name, kind, self.unseen_count)]
+            return self.lower[kind].get(name, 0.0)
+        return self.upper[kind].get(name, self.unseen[kind])
 
     def weight(self, row: WordRow) -> float:
-        """The row's share of the evidence; over all baseline words they sum to 1."""
-        share = (0.35 if row.kind else 0.65) if self.total[1] else 1.0
-        return share * (0.25 if row.lost else 0.75) / self.vocabulary
+        """The row's share of the evidence; over all baseline words they sum to 1.
 
-    def _count(self, name: str, kind: int, otherwise: int) -> int:
-        count = self.counts.get(name)
-        if count is None:
-            return min(otherwise, self.total[kind])
-        return count.top if kind else count.present
+        Losses are shared by those words only whose loss can be noticed.
+        """
+        known = sum(share for share, total in zip(WEIGHTS, self.total, strict=True) if total)
+        among = max(len(self.common[row.kind]), 1) if row.lost else self.vocabulary
+        return WEIGHTS[row.kind] / known * (0.25 if row.lost else 0.75) / among
 
     def step(
         self,
@@ -137,10 +145,12 @@ class WordBets:
         counted: Sequence[tuple[Mapping[str, int], int]],
         word_name: WordName,
         window: int,
+        power: float,
     ) -> WordState:
         """The state after a window: per kind, the words' counts (by ``key``) and the number of samples.
 
-        ``counted`` comes from ``count_words``; its names are in clear.
+        ``counted`` comes from ``count_words``; its names are in clear. ``power``: what each sample
+        is worth (duplicates, very large windows).
         """
         clear = [{self.key(word, word_name): word for word in words} for words, _ in counted]
         keyed = [
@@ -155,8 +165,8 @@ class WordBets:
         hits = np.array([keyed[row.kind].get(row.name, 0) for row in rows], dtype=np.float64)
         counts = np.array([samples[row.kind] for row in rows], dtype=np.float64)
         gains = np.array(
-            [self._gain(row, hit, count) for row, hit, count in zip(rows, hits, counts, strict=True)]
-        ).reshape(len(rows), 4)
+            [self._gain(row, hit, count, power) for row, hit, count in zip(rows, hits, counts, strict=True)]
+        ).reshape(len(rows), len(GAINED))
         streams = streams.step(gains, window)
         seen, trials = np.append(state.seen, new) + hits, np.append(state.trials, new) + counts
         rows = [
@@ -196,10 +206,11 @@ class WordBets:
         for kind, words in enumerate(keyed):
             if not samples[kind] or not self.total[kind]:
                 continue
+            upper = self.upper[kind]
             for name, hits in words.items():
                 if (name, kind, False) in known:
                     continue
-                if hits > samples[kind] * self.bound(name, kind, lost=False):
+                if hits > samples[kind] * upper.get(name, self.unseen[kind]):
                     found.append(WordRow(name=name, shown=name, kind=kind, lost=False))
             for name in self.common[kind]:
                 if (name, kind, True) in known:
@@ -208,13 +219,15 @@ class WordBets:
                     found.append(WordRow(name=name, shown=name, kind=kind, lost=True))
         return found
 
-    def _gain(self, row: WordRow, hits: float, samples: float) -> list[float]:
-        """Log likelihood ratios of the four p1 against p0."""
+    def _gain(self, row: WordRow, hits: float, samples: float, power: float) -> list[float]:
+        """Log likelihood ratios of every p1 against p0."""
         bound = self.bound(row.name, row.kind, lost=row.lost)
         if samples == 0:
-            return [0.0] * 4
+            return [0.0] * len(GAINED)
         chosen = [bound * share for share in LOST] if row.lost else list(GAINED)
-        power = temper(int(samples))
+        rate = min(max(self.rate(row.name, row.kind), 1e-6), 1 - 1e-6)
+        rho = wobble_of(self.counts.get(row.name), row.kind) ** 2 / (rate * (1 - rate))
+        power *= float(worth(power * samples, rho))
         gains = []
         for rate in chosen:
             if (rate <= 1.2 * bound and not row.lost) or bound >= 1 or bound <= 0:
@@ -226,24 +239,43 @@ class WordBets:
 
 
 def fit_words(
-    counts: Mapping[str, WordCount], *, requests: int, attributed: int, unseen_count: int = 0
+    counts: Mapping[str, WordCount], *, total: tuple[int, int, int], unseen_count: int = 0
 ) -> WordBets:
-    """Freeze the baseline's word counts over ``requests``, of which ``attributed`` have top words."""
-    level = 0.01 / max(len(counts), 1)
-    present = {0, min(unseen_count, requests), *(count.present for count in counts.values())}
-    top = {0, min(unseen_count, attributed), *(count.top for count in counts.values())}
-    lower = (_bounds(lower_bound, present, requests, level), _bounds(lower_bound, top, attributed, level))
+    """Freeze the baseline's word counts; ``total`` requests of each kind.
+
+    ``unseen_count``: how often a word that the baseline does not know may yet have been there; 0,
+    or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
+    """
+    level = 0.01 / max(sum(count.present >= NOT_RARE * total[0] for count in counts.values()), 10)
+    upper, lower, unseen = [], [], []
+    for kind, trials in enumerate(total):
+        hits = {min(unseen_count, trials), *(count_of(count, kind) for count in counts.values())}
+        above, below = (_bounds(bound, hits, trials, level) for bound in (upper_bound, lower_bound))
+        unseen.append(above[min(unseen_count, trials)])
+        ups, downs = {}, {}
+        for name, count in counts.items():
+            hit, widened = count_of(count, kind), 1.5 * wobble_of(count, kind)
+            ups[name], downs[name] = min(1.0, above[hit] + widened), max(0.0, below[hit] - widened)
+        upper.append(ups)
+        lower.append(downs)
     return WordBets(
         counts=counts,
-        total=(requests, attributed),
-        upper=(_bounds(upper_bound, present, requests, level), _bounds(upper_bound, top, attributed, level)),
-        lower=lower,
-        common=(
-            tuple(name for name, count in counts.items() if lower[0][count.present] >= COMMON),
-            tuple(name for name, count in counts.items() if lower[1][count.top] >= COMMON),
-        ),
-        unseen_count=unseen_count,
+        total=total,
+        upper=tuple(upper),
+        lower=tuple(lower),
+        unseen=tuple(unseen),
+        common=tuple(tuple(name for name, rate in downs.items() if rate >= COMMON) for downs in lower),
     )
+
+
+def count_of(count: WordCount, kind: int) -> int:
+    """The count of a kind of ``KINDS``."""
+    return (count.present, count.top, count.integrated)[kind]
+
+
+def wobble_of(count: WordCount | None, kind: int) -> float:
+    """The wobble of a word's rate; 0 where it is not known."""
+    return count.wobble[kind] if count is not None and kind < len(count.wobble) else 0.0
 
 
 def _bounds(
@@ -251,6 +283,24 @@ def _bounds(
 ) -> dict[int, float]:
     counts = sorted(hits)
     return dict(zip(counts, bound(counts, trials, level).tolist(), strict=True))
+
+
+def word_wobble(
+    samples: Sequence[Sequence[str]], times: NDArray[np.float64], fewest: int = 20
+) -> dict[str, float]:
+    """Sd of the rate between time blocks beyond chance, of the words that ``fewest`` samples have."""
+    counts = count_words(samples)
+    words = [word for word, count in counts.items() if count >= fewest]
+    place = {word: index for index, word in enumerate(words)}
+    hits = np.zeros((len(samples), len(words)))
+    for row, own in enumerate(samples):
+        for word in own:
+            if word in place:
+                hits[row, place[word]] = 1.0
+    if not words:
+        return {}
+    found = np.sqrt(intraclass(hits, times) * hits.var(axis=0))
+    return {word: round(float(sd), 6) for word, sd in zip(words, found, strict=True) if sd > 0}
 
 
 def count_words(samples: Sequence[Sequence[str]]) -> Counter[str]:
@@ -263,7 +313,7 @@ def count_words(samples: Sequence[Sequence[str]]) -> Counter[str]:
 
 
 def _grown(streams: Streams, rows: int) -> Streams:
-    added = fresh((rows - len(streams.log_r), 4))
+    added = fresh((rows - len(streams.log_r), len(GAINED)))
     return Streams(
         log_r=np.concatenate([streams.log_r, added.log_r]),
         log_w=np.concatenate([streams.log_w, added.log_w]),

@@ -2,80 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.drift.direction import MEMORIES, DirectionMemory
-from monitor.drift.evidence import log_mean
+from monitor.drift.bets import RankBets
+from monitor.drift.direction import MEMORIES, TAILS
+from monitor.drift.evidence import Streams, log_mean
 from monitor.drift.fidelity import Fidelity, FidelityState
 from monitor.drift.measures import Measures, MeasureState, Seen
 from monitor.drift.recovery import KEPT, Witness, witness
 from monitor.drift.tokens import WordBets, WordState
 from monitor.records import Features
 
-_FORMS = ((0, 1), (0, -1), (1, 1), (1, -1), (2, 1))
-"""Score and sign of each kind of bet."""
-_HIGHEST = (1.0, 1.1, 1.0)
+CLEAR = 5.0
+_HIGHEST = 1.2
+"""No score of a feature lies above it."""
 
 
 def measure_witnesses(
-    measures: Measures, state: MeasureState, seen: Seen, since: int, limit: float
+    measures: Measures, state: MeasureState, seen: Seen, since: int
 ) -> tuple[Witness, ...]:
-    """For an alarm of measured features: its strongest features and the learned direction.
+    """For an alarm of measured features: its strongest feature, the learned direction, the charts.
 
-    Either half (features, direction) speaks if it reached ``limit`` alone or is the stronger one.
+    A part speaks if its evidence is clear or it is the strongest one.
     """
-    single, along = measures.evidence(state)
+    strength = measures.evidence(state)
+    enough = min(CLEAR, max(strength))
     found: list[Witness | None] = []
-    if single >= min(limit, along):
-        found.extend(_features(state, since))
-    if measures.direction is not None and along >= min(limit, single):
-        found.append(_line(measures, state, seen))
+    if strength[0] >= enough:
+        found.append(_feature(measures, state, since))
+    if measures.whole is not None:
+        if strength[1] >= enough:
+            found.append(_line(measures, state, seen))
+        if strength[2] >= enough:
+            found.append(_chart(measures, state, seen))
     kept = tuple(item for item in found if item is not None)
-    return kept or tuple(item for item in _features(state, since) if item is not None)
+    feature = _feature(measures, state, since)
+    return kept or (() if feature is None else (feature,))
 
 
-def _features(state: MeasureState, since: int) -> list[Witness | None]:
-    best = state.streams.log_r.max(axis=2)
-    means = state.recent.since(since).scores
+def _strongest(streams: Streams, bets: RankBets) -> tuple[int, int, int]:
+    """Feature, score and sign of the strongest bet."""
+    best = streams.log_r.max(axis=2)
     feature, kind = divmod(int(best.argmax()), best.shape[1])
-    score, sign = _FORMS[kind]
-    return [
-        witness(
-            "feature",
-            place=(feature, score),
-            sign=sign,
-            quiet=0.0,
-            shifted=sign * float(means[score, feature]),
-            highest=_HIGHEST[score],
-        )
-    ]
+    score, sign = bets.kinds[kind]
+    return feature, score, sign
+
+
+def _feature(measures: Measures, state: MeasureState, since: int) -> Witness | None:
+    feature, score, sign = _strongest(state.streams, measures.bets)
+    return witness(
+        "feature",
+        place=(feature, score),
+        sign=sign,
+        quiet=sign * measures.bets.quiet(score, feature),
+        shifted=sign * float(state.recent.since(since).scores[score, feature]),
+        highest=_HIGHEST,
+    )
+
+
+def _chart(measures: Measures, state: MeasureState, seen: Seen) -> Witness | None:
+    assert measures.whole is not None
+    assert seen.charts is not None
+    bets = measures.whole.novelty.bets
+    chart, score, sign = _strongest(state.charts, bets)
+    return witness(
+        "chart",
+        place=(chart, score),
+        sign=sign,
+        quiet=sign * bets.quiet(score, chart),
+        shifted=sign * float(seen.charts[score, :, chart].mean()),
+        highest=_HIGHEST,
+    )
 
 
 def _line(measures: Measures, state: MeasureState, seen: Seen) -> Witness | None:
     """Learnt without the newer half of this window, measured on that half."""
-    direction = measures.direction
-    if direction is None or seen.components is None:
+    if measures.whole is None or seen.components is None:
         return None
+    direction = measures.whole.direction
     half = len(seen.components) // 2
-    newest = np.cumsum(state.memory.sizes[::-1])
-    dropped = int(np.searchsorted(newest, half) + 1)
-    earlier = DirectionMemory(means=state.memory.means[:-dropped], sizes=state.memory.sizes[:-dropped])
-    strongest = int(log_mean(state.along.log_r, axis=(1, 2)).argmax())
-    weights, _ = direction.weights(earlier, MEMORIES[strongest])
+    evidence = log_mean(state.along.log_r, axis=3)
+    teacher, memory, bet = np.unravel_index(int(evidence.argmax()), evidence.shape)
+    weights, _ = direction.weights(state.memory.without_last(half), int(teacher), MEMORIES[memory])
     if not weights.any():
-        weights, _ = direction.weights(state.memory, MEMORIES[strongest])
+        weights, _ = direction.weights(state.memory, int(teacher), MEMORIES[memory])
     if not weights.any():
         return None
-    newer = seen.components[-half:]
-    location, tail = direction.line(weights).scores(newer)
-    by_tail = state.along.log_r[strongest].max(axis=1).argmax() == 1
-    mean = float(tail.mean()) if by_tail else float(location.mean())
+    scores = direction.line(weights).scores(seen.components[-half:])
     return witness(
         "line",
-        place=(int(by_tail),),
-        quiet=0.02 if by_tail else 0.0,
-        shifted=mean,
+        place=(int(bet),),
+        quiet=0.0 if bet == 0 else TAILS[int(bet) - 1],
+        shifted=float(scores[bet].mean()),
         highest=1.0,
         weights=weights.tolist(),
     )
@@ -114,21 +135,25 @@ def fidelity_witnesses(fidelity: Fidelity, state: FidelityState) -> tuple[Witnes
 
 
 def measure_scores(item: Witness, measures: Measures, seen: Seen) -> NDArray[np.floating]:
-    """Signed scores (sample,) of a feature or line witness in a window."""
-    if item.form == "feature":
+    """Signed scores (sample,) of a feature, chart or line witness in a window."""
+    if item.form in ("feature", "chart"):
         feature, score = item.place
-        scores: NDArray[np.floating] = item.sign * seen.scores[score, :, feature]
+        held = seen.scores if item.form == "feature" else seen.charts
+        assert held is not None
+        scores: NDArray[np.floating] = item.sign * held[score, :, feature]
         return scores
-    assert measures.direction is not None
+    assert measures.whole is not None
     assert seen.components is not None
-    location, tail = measures.direction.line(np.array(item.weights)).scores(seen.components)
-    return tail if item.place[0] else location
+    line = measures.whole.direction.line(np.array(item.weights))
+    along: NDArray[np.floating] = line.scores(seen.components)[item.place[0]]
+    return along
 
 
-def word_scores(item: Witness, features: Features, keys: dict[str, str]) -> NDArray[np.floating]:
-    """Signed presence (sample,) of a word; ``keys`` maps its name to the word in clear."""
+def word_scores(
+    item: Witness, samples: Sequence[Sequence[str]], keys: dict[str, str]
+) -> NDArray[np.floating]:
+    """Signed presence (sample,) of a word in ``samples``; ``keys`` maps its name to it in clear."""
     word = keys.get(item.name, item.name)
-    samples = [words for words in features.top_words if words] if item.place[0] else list(features.words)
     return item.sign * np.array([float(word in words) for words in samples])
 
 

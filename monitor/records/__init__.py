@@ -34,6 +34,8 @@ from monitor.records.verdicts import (
     MeasureEvidence,
     Severity,
     State,
+    Suspicion,
+    SuspicionName,
     Verdict,
     WordEvidence,
 )
@@ -69,6 +71,8 @@ __all__ = [
     "Severity",
     "Snapshot",
     "State",
+    "Suspicion",
+    "SuspicionName",
     "Verdict",
     "WordCount",
     "WordEvidence",

@@ -19,7 +19,7 @@ class Features:
 
     profile (sample, layer, head, statistic); rollout (sample, 3) after ROLLOUT_MEASURES;
     prediction (sample, 2 + classes): top probability, entropy, each class's probability
-    (width 0 for models that predict nothing); inputs (sample, 4) after INPUT_MEASURES;
+    (width 0 for models that predict nothing); inputs (sample, 7) after INPUT_MEASURES;
     fidelity (sample, 2): served label differs (0 or 1), absolute probability gap; NaN where the
     served answer is unknown. importance (layer, head): mean over the samples, zeros if unknown.
     """
@@ -54,9 +54,16 @@ class Features:
             importance=self.importance,
         )
 
+    def in_order(self) -> Features:
+        """The samples by time, then by id: however shards were joined, the order is the same."""
+        order = sorted(range(len(self)), key=lambda row: (float(self.times[row]), self.ids[row]))
+        return self if order == list(range(len(self))) else self.take(order)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Features]) -> Features:
         """Several windows as one, in their order; ``importance`` is their mean by sample."""
+        # A part without samples may not know how many classes the model has.
+        parts = [part for part in parts if len(part)] or parts[:1]
         sizes = np.array([len(part) for part in parts], dtype=np.float64)
         weights = (sizes / max(1.0, sizes.sum()))[:, None, None]
         return cls(

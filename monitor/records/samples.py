@@ -29,7 +29,15 @@ STATISTICS = (
 ROLLOUT_MEASURES = ("entropy", "special_mass", "reach")
 
 
-INPUT_MEASURES = ("log_tokens", "unknown_share", "truncated", "special_tokens")
+INPUT_MEASURES = (
+    "log_tokens",
+    "unknown_share",
+    "truncated",
+    "special_tokens",
+    "tokens_per_word",
+    "uppercase_share",
+    "punctuation_share",
+)
 
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -100,12 +108,19 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFacts:
-    """What the tokenizer made of an input: counts of tokens, unknown share, whether it was cut."""
+    """What the tokenizer made of an input: counts of tokens, unknown share, whether it was cut.
+
+    ``tokens_per_word`` leaves special tokens out; ``uppercase_share`` is of the letters that have a
+    case, ``punctuation_share`` of the characters that are no white space; 0 where there are none.
+    """
 
     tokens: int
     unknown_share: float
     truncated: bool
     special_tokens: int
+    tokens_per_word: float
+    uppercase_share: float
+    punctuation_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,9 @@ ChannelName = Literal["heads", "rollout", "tokens", "prediction", "input", "fide
 State = Literal["quiet", "alarm", "learning", "too_few_samples"]
 
 
+SuspicionName = Literal["tokenizer", "truncation", "padding", "special_tokens", "lower_casing", "punctuation"]
+
+
 CHANNELS: tuple[ChannelName, ...] = (
     "heads",
     "rollout",
@@ -105,11 +108,21 @@ class ChannelVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """A fault of the pipeline that a standing alarm looks like, and what was seen of it."""
+
+    name: SuspicionName
+    sign: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What headwatch says of one window. ``evidence`` and ``limit`` pool all stochastic channels.
 
     ``raised`` / ``cleared``: an episode began / ended in this window. ``episode`` identifies it.
-    ``since_time`` is the start of window ``since``, seconds since the epoch.
+    ``since_time`` is the start of window ``since``, seconds since the epoch. ``declared``: a rollout
+    was under way. ``upgrades``: libraries, precision or device that are not the baseline's, as
+    ``torch 2.13.0 -> 3.0``.
     """
 
     model: str
@@ -133,6 +146,9 @@ class Verdict:
     limit: float
     channels: Mapping[str, ChannelVerdict]
     summary: str
+    declared: bool = False
+    upgrades: tuple[str, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
 
     @property
     def cause(self) -> Cause | None:
@@ -160,6 +176,9 @@ class Verdict:
             "episode": self.episode,
             "cause": self.cause,
             "causes": list(self.causes),
+            "declared": self.declared,
+            "upgrades": list(self.upgrades),
+            "suspicions": [{"name": item.name, "sign": item.sign} for item in self.suspicions],
             "severity": self.severity,
             "since": self.since,
             "since_time": self.since_time,
@@ -173,13 +192,16 @@ class Verdict:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Verdict:
-        """The inverse of ``to_json``."""
-        same = {item.name for item in fields(cls)} - {"window", "causes", "channels"}
+        """The inverse of ``to_json``; what an earlier version did not tell is taken as nothing."""
+        made = {"window", "causes", "upgrades", "suspicions", "channels"}
+        same = {item.name for item in fields(cls)} - made
         return cls(
             window=values["index"],
             causes=tuple(values["causes"]),
+            upgrades=tuple(values.get("upgrades", ())),
+            suspicions=tuple(Suspicion(**item) for item in values.get("suspicions", ())),
             channels={name: _channel_from_json(name, item) for name, item in values["channels"].items()},
-            **{name: values[name] for name in same},
+            **{name: values[name] for name in same if name in values},
         )
 
 

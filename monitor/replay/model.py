@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from transformers import (
 from monitor.errors import ModelError
 from monitor.records import STATISTICS, ModelIdentity, Sample
 from monitor.replay.batches import Batch, make_batch
+from monitor.replay.parameters import ParameterHashes, parameter_hashes
 from monitor.replay.replayed_model import Answer, ReplayModel, arguments, position_padding
 from monitor.replay.selftest import Finding, NoAttentionError, main_output, run_self_test
 from monitor.replay.settings import ModelSettings, Task
 from monitor.replay.source import first_line, read_config, resolve_source, task_of
 from monitor.replay.tap import register_tap
 from monitor.replay.tokens import Refused, TextEncoder, token_limit
-from monitor.replay.weights import weights_hash, weights_stamp
+from monitor.replay.weights import tokenizer_hash, weights_hash, weights_stamp
 
 __all__ = ["ReplayModel", "load_model"]
 
@@ -46,7 +48,7 @@ def load_model(settings: ModelSettings) -> ReplayModel:
     register_tap()
     folder = resolve_source(settings.source, settings.revision)
     # Before anything is read: a hash taken afterwards could be that of files which were never loaded.
-    stamp, digest = weights_stamp(folder), weights_hash(folder)
+    stamp, digest, tokenizer_digest = weights_stamp(folder), weights_hash(folder), tokenizer_hash(folder)
     with _quiet_transformers():
         config = read_config(folder, settings.source)
         task = task_of(config, settings.task, settings.source)
@@ -58,13 +60,21 @@ def load_model(settings: ModelSettings) -> ReplayModel:
         batches = _self_test_batches(encoder, tokenizer, settings)
         finding = _test(network, batches, settings.source)
         takes_gradient, explicit = _gradient_route(network, batches[0])
+        hashes = _parameter_hashes(network, finding, batches[1])
     if weights_stamp(folder) != stamp:
         raise ModelError(
             f"model.source = {settings.source}: its files changed while they were being loaded; try again"
         )
     answer = _answer(task, network.config)
     return ReplayModel(
-        identity=_identity(settings, folder, network, task, finding, answer, digest),
+        identity=replace(
+            _identity(settings, folder, network, task, finding, answer, digest),
+            head_hashes=hashes.heads,
+            layer_hashes=hashes.layers,
+            other_hashes=hashes.others,
+            tokenizer_hash=tokenizer_digest,
+            pipeline=encoder.pipeline(),
+        ),
         answer=answer,
         finding=finding,
         statistics=_statistics(finding),
@@ -213,6 +223,13 @@ def _gradient_route(network: Any, batch: Batch) -> tuple[bool, bool]:
             if torch.allclose(wanted[chosen].float(), given[chosen].float(), atol=1e-4, rtol=1e-3):
                 return True, explicit
     return False, False
+
+
+def _parameter_hashes(network: Any, finding: Finding, batch: Batch) -> ParameterHashes:
+    """The longest row alone: without padding every feature of a head has a gradient."""
+    longest = batch.take(batch.real.sum(dim=1).argmax().unsqueeze(0))
+    call = arguments(network, longest, None, positions=False)
+    return parameter_hashes(network, finding.projections, finding.head_count, lambda: network(**call))
 
 
 def _refusals(finding: Finding, config: Any, *, takes_gradient: bool) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from monitor.records import InputFacts, Sample
 
 _NO_LIMIT = 1 << 30
+_CUTTING_TEXT = "Don't re-read: it's 3.5 % (or $20), Zoë's well-known e-mail; unbelievably so!"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,24 @@ class TextEncoder:
             fields = self._call(text, pair, truncation=True)
         words = self._words(fields, (text, pair or ""))
         types = fields.get("token_type_ids") if self._takes_types else None
-        return self._encoded(fields["input_ids"], types, words, truncated=truncated)
+        return self._encoded(fields["input_ids"], types, words, f"{text} {pair or ''}", truncated=truncated)
+
+    def pipeline(self) -> dict[str, str]:
+        """How texts become inputs, besides the vocabulary: what a baseline is kept with."""
+        added = self._tokenizer.convert_ids_to_tokens(self._call("", None, truncation=False)["input_ids"])
+        return {
+            "padding side": str(self._tokenizer.padding_side),
+            "truncation side": str(self._tokenizer.truncation_side),
+            "most tokens": str(self.max_tokens),
+            "special tokens added": " ".join(added) or "none",
+            "lower-casing": "yes" if self._lowers else "no",
+            "words": self._words_digest(),
+        }
+
+    def _words_digest(self) -> str:
+        """Eight hex digits that tell how a fixed text is cut into words."""
+        words = [word.text for word in self.encode(Sample(id="", time=0.0, text=_CUTTING_TEXT)).words]
+        return hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
 
     def _call(self, text: str, pair: str | None, *, truncation: bool) -> Any:
         return self._tokenizer(
@@ -75,7 +95,7 @@ class TextEncoder:
         if strange:
             raise Refused(f"input_ids: {strange[0]} is outside the model's vocabulary of {self.vocabulary}")
         kept = list(ids[: self.max_tokens])
-        words = None
+        words, text = None, ""
         if self._tokenizer.is_fast and kept:
             text = self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
             again = self._tokenizer(
@@ -91,10 +111,16 @@ class TextEncoder:
                 if kept[position] not in self.special_ids
             ]
         types = [0] * len(kept) if self._takes_types else None
-        return self._encoded(kept, types, words, truncated=len(ids) > self.max_tokens)
+        return self._encoded(kept, types, words, text, truncated=len(ids) > self.max_tokens)
 
     def _encoded(
-        self, ids: Sequence[int], types: Sequence[int] | None, words: Sequence[Word], *, truncated: bool
+        self,
+        ids: Sequence[int],
+        types: Sequence[int] | None,
+        words: Sequence[Word],
+        text: str,
+        *,
+        truncated: bool,
     ) -> Encoded:
         if not ids:
             raise Refused("text: gives no token; an empty input cannot be analysed")
@@ -111,6 +137,9 @@ class TextEncoder:
                 unknown_share=unknown / len(ids),
                 truncated=truncated,
                 special_tokens=len(special),
+                tokens_per_word=(len(ids) - len(special)) / max(len(words), 1),
+                uppercase_share=_share(text, str.isupper, of=lambda c: c.isupper() or c.islower()),
+                punctuation_share=_share(text, _is_punctuation, of=lambda c: not c.isspace()),
             ),
         )
 
@@ -142,6 +171,15 @@ class TextEncoder:
     def _text(self, text: str) -> str:
         stripped = text.strip()
         return stripped.lower() if self._lowers else stripped
+
+
+def _share(text: str, which: Callable[[str], bool], *, of: Callable[[str], bool]) -> float:
+    chosen = [letter for letter in text if of(letter)]
+    return sum(map(which, chosen)) / max(len(chosen), 1)
+
+
+def _is_punctuation(letter: str) -> bool:
+    return unicodedata.category(letter).startswith(("P", "S"))
 
 
 def token_limit(tokenizer: Any, config: Any, padding_index: int | None, wanted: int | None) -> int:

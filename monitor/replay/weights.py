@@ -1,15 +1,18 @@
-"""The fingerprint of a model's files, cheap (``weights_stamp``) and exact (``weights_hash``)."""
+"""The fingerprints of a model's files: cheap (``weights_stamp``), exact (``weights_hash``), and of a part."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from monitor.errors import ModelError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt",
+              "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")  # fmt: skip
 # They decide what the weights compute; a tokenizer that was swapped is a changed model.
-_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
+_BESIDE = ("config.json", *_TOKENIZER)
 _NO_WEIGHTS = {"training_args.bin"}
 _CHUNK = 1 << 20
 
@@ -26,8 +29,7 @@ def weight_files(source: str | Path) -> list[Path]:
 
 def model_files(source: str | Path) -> list[Path]:
     """The weight files, then the configuration and the tokenizer."""
-    folder = Path(source)
-    return [*weight_files(folder), *(folder / name for name in _BESIDE if (folder / name).is_file())]
+    return [*weight_files(source), *_beside(source)]
 
 
 def weights_stamp(source: str | Path) -> str:
@@ -49,9 +51,23 @@ def weights_stamp(source: str | Path) -> str:
 
 def weights_hash(source: str | Path) -> str:
     """SHA-256 over names and contents of the weights, the configuration and the tokenizer."""
+    return _content_hash(source, model_files)
+
+
+def tokenizer_hash(source: str | Path) -> str:
+    """SHA-256 over names and contents of the tokenizer's files."""
+    return _content_hash(source, lambda folder: [path for path in _beside(folder) if path.name in _TOKENIZER])
+
+
+def _beside(source: str | Path) -> list[Path]:
+    folder = Path(source)
+    return [folder / name for name in _BESIDE if (folder / name).is_file()]
+
+
+def _content_hash(source: str | Path, files: Callable[[str | Path], list[Path]]) -> str:
     digest = hashlib.sha256()
     try:
-        for path in model_files(source):
+        for path in files(source):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK):

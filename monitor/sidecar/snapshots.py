@@ -109,6 +109,7 @@ class Observer:
                 "samples": cycle.learning.samples if cycle else 0,
                 "wanted": self.config.baseline.samples,
             },
+            "samples_since_alarm": cycle.standing.samples if cycle else 0,
             "trouble": cycle.trouble if cycle else "",
             "verdict": snapshot.verdict.to_json() if snapshot.verdict else None,
             "jobs": {name: asdict(job) for name, job in snapshot.jobs.items()},

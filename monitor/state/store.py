@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from monitor.errors import StateError
@@ -19,6 +20,9 @@ from monitor.state.settings import StateSettings, WindowSettings
 
 KEPT_VERDICTS = 10_000
 _SAMPLING_KEY = "sampling_key"
+# Why the features of a judged window are kept: the column `learning`, which is 0 until then.
+_LEARNING, _EPISODE = 1, 2
+_NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
 class StateStore:
@@ -60,8 +64,7 @@ class StateStore:
         with self._database.write() as db:
             _windows.admit(db, samples, settings=self._window, secret=self._secret, now=now)
             _windows.pair_answers(db, answers, secret=self._secret, now=now)
-            for key, value in (meta or {}).items():
-                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            _set_meta(db, meta or {})
 
     def close_due_window(self) -> int | None:
         """Close the open window if it is due; with too few samples it stays open and is joined."""
@@ -108,16 +111,30 @@ class StateStore:
         detector_state: bytes,
         outbox: Sequence[OutboxRecord],
         keep_features: bool,
+        episode: bytes | None = None,
+        episode_over: bool = False,
+        meta: Mapping[str, str | None] = _NOTHING,
     ) -> None:
-        """Profiled -> judged, with detector and outbox in one commit; a second call raises."""
+        """Profiled -> judged, with detector and outbox in one commit; a second call raises.
+
+        ``keep_features``: for a baseline that is being learnt. ``episode``: the features as they are
+        kept while an alarm stands; ``episode_over``: all of those go. ``meta``: small values to keep
+        under their names, None to forget them.
+        """
         with self._database.write() as db:
             _windows.advance(db, index, source="profiled", target="judged")
             db.execute("INSERT INTO verdicts VALUES (?, ?)", (index, verdict))
             db.execute("INSERT OR REPLACE INTO detectors VALUES (?, ?)", (model_key, detector_state))
+            if episode_over:
+                db.execute("DELETE FROM features WHERE learning = ?", (_EPISODE,))
             if keep_features:
-                db.execute("UPDATE features SET learning = 1 WHERE idx = ?", (index,))
+                db.execute("UPDATE features SET learning = ? WHERE idx = ?", (_LEARNING, index))
+            elif episode is not None:
+                query = "UPDATE features SET learning = ?, data = ? WHERE idx = ?"
+                db.execute(query, (_EPISODE, episode, index))
             else:
                 db.execute("DELETE FROM features WHERE idx = ?", (index,))
+            _set_meta(db, meta)
             _outbox.add(db, outbox, bound=self._settings.outbox)
 
     def verdicts(self, after: int, limit: int = 200) -> list[str]:
@@ -144,6 +161,11 @@ class StateStore:
             found = db.execute("SELECT data FROM detectors WHERE model_key = ?", (model_key,)).fetchone()
         return None if found is None else bytes(found[0])
 
+    def put_detector_state(self, model_key: str, data: bytes) -> None:
+        """Keep a detector's state that changed outside a window."""
+        with self._database.write() as db:
+            db.execute("INSERT OR REPLACE INTO detectors VALUES (?, ?)", (model_key, data))
+
     def reset_detector(self, model_key: str) -> None:
         """Forget the detector's state; the next window starts afresh."""
         with self._database.write() as db:
@@ -151,15 +173,55 @@ class StateStore:
 
     def learning_features(self) -> list[bytes]:
         """The features of judged windows that were kept for a baseline, in order."""
+        query = "SELECT data FROM features WHERE learning = ? ORDER BY idx"
         with self._database.read() as db:
-            return [
-                bytes(row[0]) for row in db.execute("SELECT data FROM features WHERE learning ORDER BY idx")
-            ]
+            return [bytes(row[0]) for row in db.execute(query, (_LEARNING,))]
 
     def clear_learning_features(self) -> None:
         """Drop what was kept for a baseline, once it stands."""
         with self._database.write() as db:
-            db.execute("DELETE FROM features WHERE learning")
+            db.execute("DELETE FROM features WHERE learning = ?", (_LEARNING,))
+
+    def episode_windows(self) -> list[int]:
+        """The windows whose features are kept because an alarm stands, in order."""
+        query = "SELECT idx FROM features WHERE learning = ? ORDER BY idx"
+        with self._database.read() as db:
+            return [row[0] for row in db.execute(query, (_EPISODE,))]
+
+    def thin_episode(self, features: Mapping[int, bytes | None]) -> None:
+        """Put fewer samples in the place of what was kept of a window, or none."""
+        with self._database.write() as db:
+            for index, data in features.items():
+                if data is None:
+                    db.execute("DELETE FROM features WHERE idx = ? AND learning = ?", (index, _EPISODE))
+                else:
+                    query = "UPDATE features SET data = ? WHERE idx = ? AND learning = ?"
+                    db.execute(query, (data, index, _EPISODE))
+
+    def close_episode(
+        self,
+        *,
+        outbox: Sequence[OutboxRecord],
+        meta: Mapping[str, str | None],
+        forget_detector: str = "",
+        while_stands: tuple[str, str] | None = None,
+    ) -> None:
+        """An episode ends outside a window: what was kept of it goes, in one commit with its records.
+
+        ``forget_detector``: the model key of a state that will not be resumed. ``while_stands``: a name and the value that it must have; StateError, and no change, if it has not.
+        """
+        with self._database.write() as db:
+            if (
+                while_stands is not None
+                and not db.execute(
+                    "SELECT EXISTS (SELECT 1 FROM meta WHERE key = ? AND value = ?)", while_stands
+                ).fetchone()[0]
+            ):
+                raise StateError(f"{while_stands[0]}: was withdrawn meanwhile; nothing was changed")
+            db.execute("DELETE FROM detectors WHERE model_key = ?", (forget_detector,))
+            db.execute("DELETE FROM features WHERE learning = ?", (_EPISODE,))
+            _set_meta(db, meta)
+            _outbox.add(db, outbox, bound=self._settings.outbox)
 
     def attribution_due(self) -> list[tuple[int, Sample]]:
         """The samples that wait for their attribution, with their window, the oldest first."""
@@ -170,9 +232,12 @@ class StateStore:
         with self._database.read() as db:
             return [(row[0], decode_sample(row[1:])) for row in db.execute(query)]
 
-    def commit_attribution(self, index: int, *, outbox: Sequence[OutboxRecord]) -> None:
-        """Take a window's attributions into the outbox; the last of its text goes."""
+    def commit_attribution(
+        self, index: int, *, outbox: Sequence[OutboxRecord], meta: Mapping[str, str | None] = _NOTHING
+    ) -> None:
+        """Take a window's attributions into the outbox; the last of its text goes. ``meta`` as above."""
         with self._database.write() as db:
+            _set_meta(db, meta)
             db.execute("DELETE FROM samples WHERE idx = ? AND attribution", (index,))
             _outbox.add(db, outbox, bound=self._settings.outbox)
         self._database.truncate_log()
@@ -203,10 +268,15 @@ class StateStore:
             found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else str(found[0])
 
-    def set_meta(self, key: str, value: str) -> None:
-        """Keep a small value under a name."""
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Keep a small value under a name, or forget it."""
         with self._database.write() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            _set_meta(db, {key: value})
+
+    def set_metas(self, values: Mapping[str, str | None]) -> None:
+        """Keep or forget several in one commit."""
+        with self._database.write() as db:
+            _set_meta(db, values)
 
     def maintain(self) -> MaintenanceReport:
         """Overwrite text past its retention, forget old verdicts, and empty the write-ahead log."""
@@ -234,6 +304,14 @@ class StateStore:
     def close(self) -> None:
         """Close all connections; the store cannot be used afterwards."""
         self._database.close()
+
+
+def _set_meta(db: sqlite3.Connection, values: Mapping[str, str | None]) -> None:
+    for key, value in values.items():
+        if value is None:
+            db.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def _expire_windows(db: sqlite3.Connection, cutoff: float) -> int:

@@ -73,7 +73,8 @@ def draw_features(
     if served_wrong is not None:
         wrong = rng.random(count) < served_wrong
         fidelity = np.stack([wrong, 0.4 * wrong], axis=1).astype(np.float32)
-    inputs = np.stack([log_tokens, np.zeros(count), np.zeros(count), np.full(count, 2.0)], axis=1)
+    zero, two = np.zeros(count), np.full(count, 2.0)
+    inputs = np.stack([log_tokens, zero, zero, two, 1 + 0.1 * rng.random(count), zero, zero], axis=1)
     return Features(
         ids=tuple(str(index) for index in range(count)),
         times=np.arange(count, dtype=np.float64),
@@ -118,9 +119,17 @@ def fit(baseline: Baseline, *, mean_windows: float = 8640, **settings) -> Detect
     return Detector.fit(baseline, DriftSettings(**settings), mean_windows=mean_windows)
 
 
-def judge(detector, state, features, index, *, probe=None, declared=False, word_name=in_clear):
+def judge(detector, state, features, index, *, probe=None, declared=False, integrated=(), word_name=in_clear):
     facts = WindowFacts(index=index, start=300.0 * index, end=300.0 * (index + 1), received=len(features))
-    return detector.judge(state, features, window=facts, probe=probe, declared=declared, word_name=word_name)
+    return detector.judge(
+        state,
+        features,
+        window=facts,
+        probe=probe,
+        declared=declared,
+        integrated=integrated,
+        word_name=word_name,
+    )
 
 
 def at(features: Features, time: float) -> Features:

@@ -7,11 +7,12 @@ import pytest
 from scipy.stats import binom
 
 from monitor.drift.bets import fit_bets
-from monitor.drift.blocks import excess_variance, time_blocks
-from monitor.drift.direction import fit_direction
+from monitor.drift.blocks import excess_variance, intraclass, time_blocks, worth
+from monitor.drift.direction import SHAPE, fit_direction
 from monitor.drift.evidence import Streams, fresh, temper
 from monitor.drift.length import fit_length
 from monitor.drift.naming import named
+from monitor.drift.novelty import fit_novelty
 from monitor.drift.rates import lower_bound, upper_bound
 
 
@@ -52,14 +53,14 @@ def test_bets_on_fresh_samples_of_the_same_kind_lose_on_average(samples):
     ]
     values = np.concatenate(kinds, axis=1)
     values = (values - values[:samples].mean(axis=0)) / np.maximum(values[:samples].std(axis=0), 1e-3)
-    bets = fit_bets(values[:samples], time_blocks(np.arange(float(samples))))
+    bets = fit_bets(values[:samples], np.arange(float(samples)))
     gains = bets.gains(bets.scores(bets.ranks(values[samples:])))
     assert gains.max() < 0
 
 
 def test_a_shift_of_one_feature_wins_there_and_nowhere_else():
     rng = np.random.default_rng(2)
-    bets = fit_bets(rng.normal(size=(2000, 5)), time_blocks(np.arange(2000.0)))
+    bets = fit_bets(rng.normal(size=(2000, 5)), np.arange(2000.0))
     window = rng.normal(size=(200, 5))
     window[:, 3] += 0.8
     gains = bets.gains(bets.scores(bets.ranks(window))).max(axis=(1, 2))
@@ -68,7 +69,7 @@ def test_a_shift_of_one_feature_wins_there_and_nowhere_else():
 
 
 def test_a_feature_that_was_constant_wins_when_it_changes():
-    bets = fit_bets(np.zeros((500, 1)), time_blocks(np.arange(500.0)))
+    bets = fit_bets(np.zeros((500, 1)), np.arange(500.0))
     assert bets.gains(bets.scores(bets.ranks(np.ones((100, 1))))).max() > 10
 
 
@@ -79,7 +80,9 @@ def test_wobble_between_time_blocks_widens_the_tolerance():
     steady = rng.normal(size=(2000, 1))
     wobbling = steady + 0.3 * rng.normal(size=20)[blocks][:, None]
     assert excess_variance(steady, blocks)[0] < 0.01
-    assert fit_bets(wobbling, blocks).tolerance[0, 0] > fit_bets(steady, blocks).tolerance[0, 0] + 0.05
+    assert fit_bets(wobbling, times).tolerance[0, 0] > fit_bets(steady, times).tolerance[0, 0] + 0.05
+    assert intraclass(steady, times)[0] == 0
+    assert 0.04 < intraclass(wobbling, times)[0] < 0.14
 
 
 def test_time_blocks_follow_time_and_not_the_order_of_the_rows():
@@ -90,19 +93,79 @@ def test_the_learned_direction_is_fair_on_quiet_windows_and_finds_a_shift_spread
     rng = np.random.default_rng(4)
     mixing = rng.normal(size=(60, 60)) / 8 + np.eye(60)
     quiet = lambda count: rng.normal(size=(count, 60)) @ mixing
-    reference = quiet(2000)
-    blocks = time_blocks(np.arange(2000.0))
-    bets = fit_bets(reference, blocks)
-    direction = fit_direction(bets.ranks(reference), blocks)
-    memory, total, final = direction.fresh(), np.zeros((3, 2, 3)), np.zeros((3, 2, 3))
+    usual = np.zeros(200, dtype=bool)
+    direction = fit_direction(quiet(2000), np.zeros(2000, dtype=bool), np.arange(2000.0))
+    memory, total, final = direction.fresh(), np.zeros(SHAPE), np.zeros(SHAPE)
     for _ in range(30):
-        memory, gains = direction.play(memory, direction.scores(bets.ranks(quiet(200))))
+        memory, gains = direction.play(memory, direction.scores(quiet(200)), usual)
         total += gains
     assert total.max() < 3
     for _ in range(3):
-        window = quiet(200) + 0.15 * mixing.sum(axis=0) / 8
-        memory, final = direction.play(memory, direction.scores(bets.ranks(window + 0.25)))
+        window = quiet(200) + 0.15 * mixing.sum(axis=0) / 8 + 0.25
+        memory, final = direction.play(memory, direction.scores(window), usual)
     assert final.max() > 10
+
+
+def test_few_foreign_samples_are_found_by_charts_and_by_what_the_unusual_ones_teach():
+    rng = np.random.default_rng(6)
+    mixing = rng.normal(size=(60, 60)) / 4 + np.eye(60)
+    foreign = rng.normal(size=60)
+    quiet = lambda count: rng.normal(size=(count, 60)) @ mixing
+    length, times = np.zeros(2000), np.arange(2000.0)
+    reference = quiet(2000)
+    novelty, own = fit_novelty(reference, length, times)
+    direction = fit_direction(reference, novelty.unusual(novelty.bets.ranks(own)), times)
+    charts = lambda values: novelty.bets.ranks(novelty.values(values, np.zeros(len(values))))
+
+    def total(windows, share):
+        memory, learned, chart = direction.fresh(), np.zeros(SHAPE), 0.0
+        for _ in range(windows):
+            window = quiet(200)
+            window[: round(200 * share)] += 2.0 * foreign
+            window = window[rng.permutation(200)]
+            ranks = charts(window)
+            memory, gains = direction.play(memory, direction.scores(window), novelty.unusual(ranks))
+            learned = learned + gains
+            chart = chart + novelty.bets.gains(novelty.bets.scores(ranks))
+        return learned, chart
+
+    learned, chart = total(20, 0.0)
+    assert learned.max() < 3
+    assert chart.max() < 3
+    learned, chart = total(5, 0.06)
+    assert chart.max() > 8
+    assert learned[1].max() > 8
+
+
+@pytest.mark.parametrize("samples", [100, 300])
+def test_charts_of_a_small_baseline_take_fresh_samples_for_usual(samples):
+    rng = np.random.default_rng(samples)
+    draw = lambda count: (
+        (rng.normal(size=(count, 80)) @ np.linspace(1, 2, 80)[:, None] * 0.1) + rng.normal(size=(count, 80))
+    )
+    lengths = lambda count: rng.normal(3, 0.4, count)
+    novelty, _ = fit_novelty(draw(samples), lengths(samples), np.arange(float(samples)))
+    ranks = novelty.bets.ranks(novelty.values(draw(4000), lengths(4000)))
+    assert novelty.bets.gains(novelty.bets.scores(ranks)).max() < 0
+
+
+@pytest.mark.parametrize("samples", [30, 200, 1000])
+@pytest.mark.parametrize("wobble", [0.1, 0.15, 0.2])
+def test_windows_of_any_size_that_wobble_like_the_baseline_win_nothing_in_the_long_run(samples, wobble):
+    rng = np.random.default_rng(samples)
+    baseline = rng.normal(size=(2000, 1)) + wobble * np.repeat(rng.normal(size=(20, 1)), 100, axis=0)
+    bets = fit_bets(baseline, np.arange(2000.0))
+    draw = lambda: rng.normal(size=(samples, 1)) + wobble * rng.normal()
+    power = temper(samples)
+    products = [bets.gains(bets.scores(bets.ranks(draw())), power)[0, :4] for _ in range(1500)]
+    # each bet's mean product, what the guarantee is about, and not only its logarithm
+    assert np.exp(products).mean(axis=0).max() <= 1.0
+
+
+def test_a_window_is_worth_fewer_samples_the_more_they_move_together():
+    assert worth(200, 0.0) == 1.0
+    assert worth(200, 0.005) == 0.5
+    assert 1000 * float(worth(1000, 0.01)) < 100
 
 
 def test_shiryaev_roberts_alarms_no_more_often_than_it_says():

@@ -20,7 +20,7 @@ from exporters.mlflow_registry import (
 )
 from exporters.mlflow_runs import MlflowRuns
 from monitor.errors import ExportError
-from monitor.records import OutboxRecord
+from monitor.records import OutboxRecord, Suspicion
 from tests.exporters.scenes import START, WINDOW, alarmed, cleared, quiet
 from tests.servers import forgetful_proxy, free_port, running, start_mlflow
 
@@ -119,6 +119,7 @@ def test_an_episode_is_one_run_that_its_closing_completes(mlflow):
         "cause": "data",
         "severity": "ticket",
         "channel": "heads,tokens",
+        "suspicion": "none",
     }
     assert {name: run.data.tags[name] for name in wanted} == wanted
     opening = run.data.tags["mlflow.note.content"]
@@ -149,11 +150,14 @@ def test_an_episode_is_one_run_that_its_closing_completes(mlflow):
 
 def test_an_episode_that_widens_keeps_the_evidence_it_began_with(mlflow):
     sink = MlflowRuns(tracking_uri=mlflow.url, experiment="widened")
-    wider = replace(alarmed(14), raised=False, severity="page", causes=("data", "serving"))
+    cut = Suspicion(name="truncation", sign="inputs of exactly 16 tokens: 2.6 % -> 11 %")
+    wider = replace(alarmed(14), raised=False, severity="page", causes=("data", "serving"), suspicions=(cut,))
     for item in (episode(alarmed(12), "opened"), episode(wider, "opened")):
         sink.deliver(item)
     (run,) = runs_of(mlflow, "widened", "episode")
     assert (run.data.tags["severity"], run.data.tags["cause"]) == ("page", "data,serving")
+    assert run.data.tags["suspicion"] == "truncation"
+    assert "**Cause:** data and serving, truncation suspected." in run.data.tags["mlflow.note.content"]
     assert files_of(mlflow, run, None) == ["opened", "widened-000014"]
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from exporters.notifications import Notifier
+from exporters.notifications import Notifier, title
 from exporters.verdict_text import changed
 from monitor.errors import ExportError
-from monitor.records import OutboxRecord
+from monitor.records import OutboxRecord, Suspicion
 from tests.exporters.scenes import alarmed, cleared
 from tests.servers import free_port, http_server
 
@@ -43,6 +44,36 @@ def test_an_alarm_and_its_end_arrive_as_plain_sentences():
         ),
         ("Drift in sentiment is over", "sentiment is back to normal.", "success"),
     ]
+
+
+def test_a_title_says_what_is_known_of_the_cause():
+    cut = Suspicion(name="truncation", sign="inputs of exactly 16 tokens: 2.6 % -> 11 %")
+    doubled = Suspicion(name="special_tokens", sign="inputs with 3 special tokens instead of 2: 0 % -> 5 %")
+    upgrade = ("torch 2.13.0 -> 3.0",)
+    told = [
+        title(json.loads(notification(replace(alarmed(), **facts), "raised").payload))
+        for facts in (
+            {"suspicions": (cut, doubled)},
+            {"causes": ("model",), "severity": "note", "declared": True},
+            {"causes": ("environment",), "severity": "note", "upgrades": upgrade},
+            {"causes": ("model", "data"), "severity": "page", "upgrades": upgrade},
+            {"causes": ()},
+        )
+    ]
+    assert told == [
+        "Drift in sentiment (ticket): data, truncation and special tokens suspected",
+        "Drift in sentiment (note): model, declared",
+        "Drift in sentiment (note): environment, upgraded",
+        "Drift in sentiment (page): model and data",
+        "Drift in sentiment (ticket): cause unknown",
+    ]
+
+
+def test_a_record_that_an_earlier_version_left_is_told_by_its_causes():
+    payload = json.loads(notification(alarmed(), "raised").payload)
+    for name in ("declared", "upgrades", "suspicions"):
+        del payload["verdict"][name]
+    assert title(payload) == "Drift in sentiment (ticket): data"
 
 
 def test_one_address_that_fails_is_named_without_its_secrets_and_the_others_hear_once():

@@ -1,0 +1,268 @@
+"""What a whole run measures, and what a short one does: pieces that processes share out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from benchmarks.detection.pools import Scenario, World
+from benchmarks.detection.scenarios import SCENARIOS, scenarios
+from benchmarks.detection.simulation import KINDS
+from benchmarks.detection.streams import BASELINE_SAMPLES
+from benchmarks.detection.worlds import load_world
+
+RATES = ("1 per 100 windows", "1 per 1000 windows", "1 per 8640 windows")
+SIZES = (30, 50, 100, 200, 500, 1000)
+BASELINES = (100, 300, 500, 1000, 2000)
+WOBBLES = (0.0, 0.05, 0.1, 0.15, 0.2)
+WINDOW = 200
+MAIN, DECODER = "sentiment", "smollm2"
+IMAGINARY = "simulation"
+TRACED = "guardian 5 %"
+COMPARED = (
+    "clean, iid",
+    "label mix",
+    "length mix",
+    "source mix",
+    "time of day, sine of .2 sd",
+    "bursts of one request",
+    "imdb 5 %",
+    "imdb 10 %",
+    "imdb 25 %",
+    "imdb same length 10 %",
+    "imdb same length 25 %",
+    "imdb same style 10 %",
+    "imdb same style 25 %",
+    "imdb same style 50 %",
+    "guardian 5 %",
+    "guardian 10 %",
+    "guardian 25 %",
+    "german 5 %",
+    "german 10 %",
+    "german 25 %",
+    "reviews 5 %",
+    "reviews 10 %",
+    "doubled separator 10 %",
+    "punctuation stripped 10 %",
+    "cut to 16 10 %",
+    "injections 5 %",
+    "trigger cf 2 %",
+    "trigger cf 5 %",
+    "trigger cf 10 %",
+    "trigger cf 20 %",
+    "bf16",
+    "int8",
+    "checkpoint seed 11",
+    "output zeroed L2H5",
+    "queries noised L4H3",
+    "class prior 70 %",
+    "guardian, +1 % a window",
+)
+"""The rows on which every method is run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Something that one process measures; ``arguments`` are plain values."""
+
+    part: str
+    world: str = MAIN
+    smoke: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4)
+def world_of(name: str, *, smoke: bool) -> World:
+    """Read once per process."""
+    return load_world(name, smoke=smoke)
+
+
+@lru_cache(maxsize=4)
+def rows_of(name: str, *, smoke: bool) -> Mapping[str, Scenario]:
+    """The scenarios that the cached pools allow, by name."""
+    possible, _ = scenarios(world_of(name, smoke=smoke))
+    return MappingProxyType({row.name: row for row in possible})
+
+
+def worlds() -> list[str]:
+    """The models of which at least the baseline's texts are in the cache."""
+    return [name for name in SCENARIOS if "held_out" in world_of(name, smoke=False).pools]
+
+
+def _chosen(world: str, groups: Sequence[str]) -> list[Scenario]:
+    """Rows of these groups, faults of single heads left out: those have a part of their own."""
+    return [row for row in rows_of(world, smoke=False).values() if row.group in groups and row.head is None]
+
+
+def _quiet() -> Iterator[Piece]:
+    """10,000 windows over 10 baselines at each rate; 800 over 8 for the other models."""
+    for world in worlds():
+        baselines, windows = (10, 1000) if world == MAIN else (8, 100)
+        for rate in RATES:
+            for seed in range(baselines):
+                yield Piece(
+                    part="quiet",
+                    world=world,
+                    arguments={
+                        "seed": seed,
+                        "false_alarms": rate,
+                        "size": WINDOW,
+                        "samples": BASELINE_SAMPLES,
+                        "windows": windows,
+                    },
+                )
+
+
+def _windows_by_size() -> dict[int, int]:
+    """Windows of each size against one baseline: fewer of the large ones, which cost more."""
+    return {size: 60 if size <= WINDOW else 30 for size in SIZES}
+
+
+def _sizes() -> Iterator[Piece]:
+    """Every window size with every size of baseline: 480 windows over 8 baselines, 240 of large ones."""
+    for samples in BASELINES:
+        for seed in range(100, 108):
+            arguments = {"seed": seed, "false_alarms": RATES[0], "samples": samples}
+            yield Piece(part="sizes", arguments={**arguments, "sizes": _windows_by_size()})
+
+
+def _simulation() -> Iterator[Piece]:
+    """Every wobble with every window size: 480 windows over 8 baselines, 240 of large ones."""
+    kinds = [(kind, wobble) for kind in KINDS for wobble in WOBBLES if wobble or kind == KINDS[0]]
+    for kind, wobble in kinds:
+        for seed in range(8):
+            arguments = {"seed": seed, "false_alarms": RATES[0], "kind": kind, "wobble": wobble}
+            yield Piece(
+                part="simulation", world=IMAGINARY, arguments={**arguments, "sizes": _windows_by_size()}
+            )
+
+
+def _wobble() -> Iterator[Piece]:
+    """150 windows of each of 8 baselines at the default rate, 75 at one false alarm per 100 windows.
+
+    75 at the default rate for the other models, of which the decoder, four times the heads, has three rows.
+    """
+    for world in worlds():
+        rows = _chosen(world, ("wobble",))
+        for row in rows[::4] if world == DECODER else rows:
+            for rate, windows in ((RATES[2], 150), (RATES[0], 75)) if world == MAIN else ((RATES[2], 75),):
+                for seed in range(8):
+                    yield Piece(
+                        part="wobble",
+                        world=world,
+                        arguments={
+                            "scenario": row.name,
+                            "seed": seed,
+                            "false_alarms": rate,
+                            "size": WINDOW,
+                            "windows": windows,
+                        },
+                    )
+
+
+def _delays() -> Iterator[Piece]:
+    """8 baselines; 5 for the other models."""
+    for world in worlds():
+        for row in _chosen(world, ("fault", "shift", "trigger", "life")):
+            for seed in range(8 if world == MAIN else 5):
+                yield Piece(
+                    part="delays",
+                    world=world,
+                    arguments={"scenario": row.name, "seed": seed, "size": WINDOW},
+                )
+
+
+def _localisation() -> Iterator[Piece]:
+    """Every fault of one head against two baselines, in packets that share a fitted detector."""
+    for world in worlds():
+        faults = [row.name for row in rows_of(world, smoke=False).values() if row.head is not None]
+        for seed in range(2):
+            for first in range(0, len(faults), 36):
+                yield Piece(
+                    part="localisation",
+                    world=world,
+                    arguments={"seed": seed, "scenarios": faults[first : first + 36]},
+                )
+
+
+def _causes() -> Iterator[Piece]:
+    yield Piece(part="causes")
+
+
+def _cost() -> Iterator[Piece]:
+    yield Piece(part="cost", world=IMAGINARY, arguments={"windows": 20})
+
+
+def _comparison() -> Iterator[Piece]:
+    """Three baselines of the chosen rows, two for the other models; Evidently on the first alone."""
+    for world in worlds():
+        for seed in range(3 if world == MAIN else 2):
+            yield Piece(
+                part="comparison",
+                world=world,
+                arguments={
+                    "seed": seed,
+                    "scenarios": [name for name in COMPARED if name in rows_of(world, smoke=False)],
+                    "size": WINDOW,
+                    "quiet_windows": 100,
+                    "slow_ones": seed == 0 and world == MAIN,
+                },
+            )
+
+
+def _trace() -> Iterator[Piece]:
+    if TRACED in rows_of(MAIN, smoke=False):
+        arguments = {"scenario": TRACED, "seed": 0, "size": WINDOW, "shifted": 15, "after": 10}
+        yield Piece(part="trace", arguments=arguments)
+
+
+PIECES: Mapping[str, Callable[[], Iterator[Piece]]] = MappingProxyType(
+    {
+        "quiet": _quiet,
+        "sizes": _sizes,
+        "simulation": _simulation,
+        "wobble": _wobble,
+        "delays": _delays,
+        "localisation": _localisation,
+        "causes": _causes,
+        "cost": _cost,
+        "comparison": _comparison,
+        "trace": _trace,
+    }
+)
+"""The pieces of every part of a whole run, in the order in which the parts are run."""
+
+SMALL = {"seed": 0, "false_alarms": RATES[0]}
+FEW = {"size": 50, "windows": 3}
+SMOKE: Sequence[Piece] = (
+    Piece(part="quiet", smoke=True, arguments={**SMALL, **FEW, "samples": 300}),
+    Piece(part="sizes", smoke=True, arguments={**SMALL, "samples": 100, "sizes": {50: 3}}),
+    Piece(
+        part="simulation",
+        world=IMAGINARY,
+        smoke=True,
+        arguments={**SMALL, "kind": "own", "wobble": 0.15, "sizes": {50: 3}},
+    ),
+    Piece(part="wobble", smoke=True, arguments={**SMALL, **FEW, "scenario": "time of day, sine of .2 sd"}),
+    Piece(
+        part="delays",
+        smoke=True,
+        arguments={"scenario": "imdb same length 50 %", "seed": 0, "size": 50},
+    ),
+    Piece(part="cost", world=IMAGINARY, smoke=True, arguments={"windows": 2, "samples": 300}),
+    Piece(
+        part="comparison",
+        smoke=True,
+        arguments={
+            "seed": 0,
+            "scenarios": ["clean, iid"],
+            "size": 50,
+            "quiet_windows": 3,
+            "slow_ones": False,
+        },
+    ),
+)
+"""A little of the parts that need no cached pools of faults."""

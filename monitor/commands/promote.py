@@ -1,0 +1,162 @@
+"""``headwatch baseline promote``: another baseline in force, from a file or from what stands in alarm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.commands.outputs import REMEDY
+from monitor.config.configuration import Config, load_config
+from monitor.errors import BaselineError, ConfigError, StateError
+
+if TYPE_CHECKING:
+    from monitor.promotion import Answer
+    from monitor.state.store import StateStore
+
+CURRENT = "current.headwatch"
+POLL_SECONDS = 0.2
+
+
+def promote(
+    file: Annotated[
+        Path | None, typer.Argument(help="The baseline file to make current.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="The baseline folder; default: the file's own.", show_default=False),
+    ] = None,
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="Instead of a file: make the windows since the alarm the baseline of this configuration.",
+            show_default=False,
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option("--wait", help="Seconds to wait for the running sidecar.", min=1)
+    ] = 300.0,
+) -> None:
+    """Make another baseline the current one; the one before stays beside it under its version.
+
+    With --config, the alarm that stands is the new normal: a baseline is made of the windows since it
+    rose, its episode ends as accepted and evidence starts anew. A sidecar that runs does it itself.
+    With a file, that one becomes `current.headwatch` of its folder; the sidecar's `baseline.file`
+    points there, and takes it up when it starts.
+    """
+    if config is not None:
+        if file is not None:
+            raise ConfigError(f"--config = {config}: takes no baseline file beside it; leave {file} out")
+        _accept(load_config(config, os.environ), patience)
+    elif file is not None:
+        _switch(file, file.parent if folder is None else folder)
+    else:
+        raise ConfigError(
+            "baseline promote: names nothing to promote; give --config to accept the alarm that stands, "
+            "or a baseline file"
+        )
+
+
+def _switch(file: Path, folder: Path) -> None:
+    from monitor.baseline import load_baseline
+    from monitor.baseline_files import copy_whole, keep_under_version, link_current, version_file
+
+    version = load_baseline(file).version
+    current = folder / CURRENT
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if current.exists() and not current.is_symlink():
+            # a plain file that was current: it keeps its content under its own version
+            keep_under_version(current)
+        copy_whole(file, version_file(folder, version))
+        link_current(current, version)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{folder}: is no folder; give the one that holds the baseline files") from None
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror}); {REMEDY}") from None
+    print(f"{current} is now baseline {version}")
+
+
+def _accept(config: Config, patience: float) -> None:
+    from monitor.app import owned
+    from monitor.state.store import StateStore
+
+    if not config.state.file.exists():
+        raise StateError(
+            f"state.file = {config.state.file}: does not exist, so no alarm stands; "
+            "give the configuration that `headwatch run` has"
+        )
+
+    def opened() -> StateStore:
+        return StateStore(config.state.file, settings=config.state, window=config.window, clock=time.time)
+
+    request = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(owned(config.state.file))
+        except StateError as error:
+            if "is locked by another process" not in str(error):
+                raise
+            answer = _done_by_sidecar(opened(), request, patience)
+        else:
+            answer = _done_here(config, opened(), request)
+    if answer.promoted is None:
+        raise BaselineError(answer.problem)
+    done = answer.promoted
+    print(
+        f"baseline {done.version} of {done.samples} samples is in force; {done.former} stays in {done.kept}"
+    )
+    print(f"episode {done.episode} is closed as accepted, evidence starts anew")
+    for warning in done.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _done_here(config: Config, store: StateStore, request: str) -> Answer:
+    """No sidecar runs: do as it would."""
+    from monitor import promotion
+    from monitor.sidecar.sinks import build_sinks
+    from monitor.sidecar.watching import build_cycle
+
+    try:
+        cycle = build_cycle(config, store, build_sinks(config), should_stop=lambda: False)
+        promotion.ask(store, request)
+        cycle.run_evaluation()
+        answer = promotion.answered(store, request)
+        assert answer is not None
+        return answer
+    finally:
+        store.close()
+
+
+def _done_by_sidecar(store: StateStore, request: str, patience: float) -> Answer:
+    from monitor import promotion
+
+    deadline = time.monotonic() + patience
+    answer = None
+    try:
+        promotion.ask(store, request)
+        try:
+            while answer is None and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                answer = promotion.answered(store, request)
+        finally:
+            promotion.withdraw(store, request)
+        # The last moment at which it may have been done.
+        answer = answer or promotion.answered(store, request)
+    finally:
+        store.close()
+    if answer is None:
+        raise StateError(
+            f"baseline promote: the sidecar did not answer within --wait = {patience:g} s, nothing was "
+            "promoted; look into its log, or wait longer"
+        )
+    return answer

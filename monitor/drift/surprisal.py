@@ -1,0 +1,36 @@
+"""How surprising a sample's words are: one number that a strange language or subject moves at once.
+
+surprisal(sample) = mean over its distinct words of -ln((c + 1/2) / (N + 1)), c of N baseline
+requests having the word (Krichevsky & Trofimov 1981, the add-half estimate). A baseline sample is
+left out of its own counts (c - 1 of N - 1), so that its value is as fair as a new sample's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def surprisal(
+    samples: Sequence[Sequence[str]], counts: Callable[[str], int], requests: int, *, own: bool = False
+) -> NDArray[np.float32]:
+    """Surprisal (sample,) in nats; 0 without words. ``own``: the samples are part of the counts.
+
+    >>> round(float(surprisal([("a", "b")], {"a": 3, "b": 0}.__getitem__, 3)[0]), 3)
+    1.106
+    """
+    left_out = 1 if own else 0
+    total = math.log(requests + 1 - left_out)
+    known: dict[str, float] = {}
+    found = np.zeros(len(samples), dtype=np.float32)
+    for index, words in enumerate(samples):
+        distinct = dict.fromkeys(words)
+        for word in distinct:
+            if word not in known:
+                known[word] = total - math.log(max(counts(word) - left_out, 0) + 0.5)
+        if distinct:
+            found[index] = math.fsum(map(known.__getitem__, distinct)) / len(distinct)
+    return found
