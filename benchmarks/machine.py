@@ -7,8 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("torch", "transformers", "captum", "numpy", "mlflow", "mlflow-skinny", "prometheus-client",
-             "starlette", "uvicorn")  # fmt: skip
+LIBRARIES = ("torch", "transformers", "captum", "numpy", "scipy", "river", "mlflow", "mlflow-skinny",
+             "prometheus-client", "starlette", "uvicorn")  # fmt: skip
 
 
 def machine() -> dict[str, object]:

@@ -97,7 +97,7 @@ class BaselineInForce:
         self.state = DetectorState.from_arrays(evidence.load_npz(saved)) if saved else detector.start()
 
     def drop_waiting(self, *, before: float) -> None:
-        """Drop samples that wait in the detector's state and were taken ``before``: their words are in clear."""
+        """Drop what waits in the detector's state from ``before``: its words are in clear."""
         if self.state is None or self.state.waiting is None:
             return
         if float(self.state.waiting.times.max()) < before:

@@ -460,7 +460,7 @@ class Cycle:
         return [record for record in records if record.kind in self._sinks]
 
     def _expire(self) -> None:
-        """Drop words in clear before text may lie no longer: the next look, and the maintenance after it, count."""
+        """Drop words in clear early enough that none is left when the next maintenance is late."""
         schedule, retention = self.config.schedule, self.config.state.text_retention
         cutoff = self._clock() - max(60.0, retention - schedule.attribution - schedule.maintenance)
         self._words.expire(cutoff)

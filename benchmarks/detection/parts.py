@@ -22,7 +22,7 @@ class Part:
 
 
 def _quiet(piece: Piece) -> list[Row]:
-    return [null.undisturbed(world_of(piece.world, smoke=piece.smoke), **piece.arguments)]
+    return null.at_every_rate(world_of(piece.world, smoke=piece.smoke), **piece.arguments)
 
 
 def _of_sizes(measure: Callable[..., Row]) -> Callable[[Piece], list[Row]]:

@@ -67,7 +67,7 @@ class Story:
 
 def stories(teller: Teller, *, smoke: bool) -> Iterator[Story]:
     """Every story that the world has the pools and readings for."""
-    yield from _data(teller)
+    yield from _data(teller, smoke=smoke)
     if smoke:
         return
     yield from _model(teller)
@@ -76,8 +76,8 @@ def stories(teller: Teller, *, smoke: bool) -> Iterator[Story]:
     yield from _several(teller)
 
 
-def _data(teller: Teller) -> Iterator[Story]:
-    for number in range(5):
+def _data(teller: Teller, *, smoke: bool) -> Iterator[Story]:
+    for number in range(2 if smoke else 5):
         yield _story("none", f"quiet {number}", teller.quiet(), teller.healthy)
     for name, share in SHIFTS:
         if name in teller.world.pools:

@@ -10,12 +10,12 @@ Tails, upwards only: likelihood ratios of p0 + eps (1 - p0) against p0, eps in {
 Clopper-Pearson bound of the baseline's own rate (level 1e-5 or 1e-4) + 1.5 sqrt(v).
 While |E[score]| <= tau, and a tail's rate is at most p0, every bet has mean <= 1, so products are
 e-values. Wobble of sd sqrt(v) between windows is paid for twice: by tau, which holds what lasts, and
-by raising the product of a window to the power 1 / (1 + n rho) (``blocks``), which holds what is
-drawn anew: for a Gaussian wobble around a mean within tau the power makes the mean <= 1 again.
-Wobble too small for the baseline to show (variance u = kappa sigma^2 / block size) is held by the
-tolerance while the window counts for no more than 2 tau / (lambda u) samples, so that is its cap:
-E exp(n (lambda (m - tau))) = exp(-n lambda tau + (n lambda)^2 u / 2) <= 1. For a tail, lambda =
-eps / p0 and tau = p0 - p.
+by raising the product of a window to the power a = 1 / (1 + n rho) (``blocks``), which holds what is
+drawn anew: (1 + x)^a <= 1 + a x (Bernoulli), so the power's mean is at most exp(n' lambda (m - tau)),
+n' = a n, and over Gaussian m of variance v at most exp(-1.5 y + y^2 / 2), y = n' lambda sqrt(v):
+so a window counts for at most n' = 3 / (lambda sqrt(v)) samples. In the same way, wobble too small
+for the baseline to show (variance u = kappa sigma^2 / block size) uses n' lambda u / 2 of the
+tolerance, and n' is at most 2 tau / (lambda u). For a tail, lambda = eps / p0 and tau = p0 - p.
 
 The tolerance is what a finite, shared baseline costs: its error is the same in every window and
 would otherwise accumulate. z = 6 is 4.2 sd of the difference between the baseline and a stream that
@@ -164,18 +164,20 @@ def fit_bets(
         before=hits / samples,
         paid=paid,
         rho=rho,
-        most=_most(tolerance, paid, hits / samples, missed),
+        most=_most(tolerance, paid, hits / samples, missed, rho * raw.var(axis=1)),
         samples=samples,
     )
 
 
-def _most(tolerance: Floats, paid: Floats, before: Floats, missed: Floats) -> Floats:
-    """2 tau / (lambda u) for every score, stake and feature."""
+def _most(tolerance: Floats, paid: Floats, before: Floats, missed: Floats, wobble: Floats) -> Floats:
+    """The smaller of 2 tau / (lambda u) and 3 / (lambda sqrt(v)) for every score, stake and feature."""
     bets = np.array(LAMBDAS)[None, :, None]
     shares = np.array(SHARES)[None, :, None] / np.maximum(paid, 1e-9)[:, None, :]
     moved = 2 * tolerance[:, None, :] / (bets * missed[:2, None, :])
     tails = 2 * (paid - before)[:, None, :] / (shares * missed[2:, None, :])
-    return np.concatenate([moved, tails])
+    lambdas = np.concatenate([np.broadcast_to(bets, moved.shape), shares])
+    seen = 3 / (lambdas * np.sqrt(np.maximum(wobble, 1e-12))[:, None, :])
+    return np.minimum(np.concatenate([moved, tails]), seen)
 
 
 def _raw_scores(ranks: NDArray[np.float32], tails: Sequence[Tail]) -> Floats:

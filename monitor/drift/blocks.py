@@ -16,7 +16,8 @@ SCALES = (20, 60)
 SMALLEST_BLOCK = 5
 _SD = 1.9
 """A ratio of variances passes for wobble only this many standard errors above 1 (1.6 at 20 blocks)."""
-_SHARED = 0.2
+MANY = 30
+SHARED = 0.1
 """The mean ratio over many features that chance and their correlation may explain."""
 
 
@@ -64,7 +65,8 @@ def intraclass(scores: NDArray[np.float64], times: NDArray[np.float64]) -> NDArr
         ratio, inverse = variance_ratio(scores, time_blocks(times, count))
         clear = 1.0 + _SD * np.sqrt(2.0 / (count - 1))
         own = np.where(ratio > clear, ratio - 1.0, 0.0)
-        shared = max(0.0, float(np.minimum(ratio, 5.0).mean()) - 1.0 - _SHARED) if len(ratio) >= 30 else 0.0
+        mean = float(np.minimum(ratio, 5.0).mean()) - 1.0
+        shared = mean if mean > SHARED and len(ratio) >= MANY else 0.0
         found = np.maximum(found, np.maximum(own, shared) * inverse)
     return found
 

@@ -19,11 +19,15 @@ NOTHING_SERVED = "no served predictions came, so nothing was compared"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """A channel's alarm in one window: standing, newly raised, newly cleared."""
+    """A channel's alarm in one window: standing, newly raised, newly cleared.
+
+    ``recovery``: the log evidence that cleared it.
+    """
 
     alarm: bool
     raised: bool
     cleared: bool
+    recovery: float = 0.0
 
 
 def channel_verdict(
@@ -37,7 +41,7 @@ def channel_verdict(
         evidence=max(evidence, -50.0),
         limit=fitted.budget.limit(name),
         since=latch.since if latch else None,
-        recovery=max(latch.recovery, 0.0) if latch and latch.witnesses else 0.0,
+        recovery=max(latch.recovery if latch and latch.witnesses else flags.recovery, 0.0),
         recovery_limit=math.log(fitted.settings.recovery),
         alarm=flags.alarm,
         raised=flags.raised,

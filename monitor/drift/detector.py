@@ -106,7 +106,7 @@ class Detector:
             largest=self.baseline.largest_repeat,
         )
         enough = heard is not None
-        cleared: set[ChannelName] = set(before.latches) - set(state.latches)
+        cleared: dict[ChannelName, float] = dict.fromkeys(set(before.latches) - set(state.latches), 0.0)
         if heard is not None:
             state, gone = watch_stream(self.fitted, state, heard, word_name)
             cleared |= gone
@@ -120,7 +120,7 @@ class Detector:
             samples=len(features),
             enough=enough,
             raised=raised,
-            cleared=cleared - set(state.latches),
+            cleared={name: cleared[name] for name in cleared if name not in state.latches},
             was=before,
             result=result,
             declared=declared,

@@ -13,11 +13,14 @@ which had no part in w: so the bet is fair whatever w is. Bets upwards only: the
 (tau = SLACK * .577 / sqrt(N_odd) + block term) and likelihood ratios on the tails u > .98 and u > .995
 (p0 = Clopper-Pearson bound, level .02, + block term).
 Harmless persistence: what the windows come from may differ from the baseline for good, by somewhat
-more than another sample of the baseline's size would (v0 = HARMLESS / N in every component). Of the
-shift learnt along w, the share v0 / (v0 + 1/m + 1/h) is expected of that alone and added to tau;
-without it 120 components of a small, lasting difference add up to an alarm.
+more than another sample of the baseline's size would (HARMLESS / N in every component), and the
+pieces of one window share its wobble, which is too small to be seen in one component but not in
+their mean (v_, the mean excess variance). Of the shift learnt along w, the share
+v0 / (v0 + 1/m + 1/h), v0 = HARMLESS / N + v_, is expected of that alone and paid for by tau and p0;
+without it 120 components of a small difference add up to an alarm.
 A window is played in pieces of about 50 samples: a piece is scored along what the ones before it
-taught, so that evidence can come within the first shifted window already.
+taught, so that evidence can come within the first shifted window already; but only its first 200
+samples teach the rest of it: the more of a window is known, the better it tells its own wobble.
 
 Shekhar & Ramdas 2021 (predictable bets); James & Stein 1961; Fisher 1936.
 """
@@ -28,10 +31,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from monitor.drift.arrays import Arrays
 from monitor.drift.bets import LAMBDAS, SHARES, STAKES, tail_gain
-from monitor.drift.blocks import excess_variance, time_blocks, worth
+from monitor.drift.blocks import SHARED, time_blocks, variance_ratio, worth
 from monitor.drift.components import principal_components
 from monitor.drift.rates import upper_bound
 
@@ -47,10 +51,8 @@ TAILS = (0.02, 0.005)
 TAIL_LEVEL = 0.02
 SLACK = 2.5
 HARMLESS = 0.5
-LOCATION_SLOPE = 0.564
-"""E[2u - 1] of a normal score shifted by a little, per sd: 1 / sqrt(pi)."""
-TAIL_SLOPES = (0.07, 0.03)
-"""P(u in tail) per sd, a chord over shifts up to half an sd."""
+LESSON = 200
+"""Samples of a window that may teach the rest of it."""
 CLIP = 4.0
 MOST_COMPONENTS = 120
 _FEWEST = 8
@@ -92,24 +94,33 @@ class DirectionMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
-    """What a kind of sample looks like in the even rows: mean, variance s^2, wobble v (component,)."""
+    """What a kind of sample looks like in the even rows: mean, variance s^2, wobble v (component,).
+
+    ``lasting``: HARMLESS over the baseline's samples of this kind, which are a share ``few`` of all;
+    ``shared``: v_, the mean wobble.
+    """
 
     mean: Floats
     variance: Floats
     wobble: Floats
     learnt: int
-    harmless: float
+    lasting: float
+    few: float
+    shared: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Direction:
-    """Fitted components: ``project`` (feature, component), their ``centre``, and the odd rows' scores."""
+    """Fitted components: ``project`` (feature, component), their ``centre``, and the odd rows' scores.
+
+    ``odd`` (sample, component) by block; ``odd_starts``: the first row of every block.
+    """
 
     centre: Floats
     project: Floats
     teachers: tuple[Teacher, Teacher]
     odd: Floats
-    odd_blocks: NDArray[np.intp]
+    odd_starts: NDArray[np.intp]
 
     @property
     def components(self) -> int:
@@ -128,7 +139,7 @@ class Direction:
     def weights(self, memory: DirectionMemory, teacher: int, samples: int) -> tuple[Floats, float]:
         """The direction w (component,) learnt from about the last ``samples``; zeros: no bet.
 
-        And the harmless part of the shift along it: w.d v0 / (v0 + V).
+        And how far all samples may be shifted along it for harmless reasons: w.d v0 / (v0 + V).
         """
         own = self.teachers[teacher]
         pieces = int(np.searchsorted(np.cumsum(memory.sizes[::-1, 0]), samples) + 1)
@@ -140,7 +151,8 @@ class Direction:
         variance = sampling * own.variance + own.wobble
         shrink = np.maximum(0.0, 1.0 - 2.0 * variance / np.maximum(mean**2, 1e-12))
         weights: Floats = mean * shrink / (own.variance + own.wobble / sampling)
-        return weights, float(weights @ mean) * own.harmless / (own.harmless + sampling)
+        harmless = own.few * own.lasting + own.shared
+        return weights, float(weights @ mean) * harmless / (own.lasting + own.shared + sampling)
 
     def play(
         self, memory: DirectionMemory, scores: Floats, unusual: NDArray[np.bool_], power: float = 1.0
@@ -150,22 +162,35 @@ class Direction:
         ``power``: what each sample is worth (duplicates, very large windows).
         """
         gains = np.zeros(SHAPE)
+        lessons, taught = memory, 0
         pieces = max(2, round(len(scores) / PIECE))
         halves = zip(np.array_split(scores, pieces), np.array_split(unusual, pieces), strict=True)
         for piece, chosen in halves:
             for teacher in range(len(TEACHERS)):
                 for index, samples in enumerate(MEMORIES):
-                    weights, harmless = self.weights(memory, teacher, samples)
+                    weights, harmless = self.weights(lessons, teacher, samples)
                     if weights.any():
-                        line = self.line(weights, harmless, share=1.0 if teacher == 0 else 0.1)
+                        line = self.line(weights, harmless)
                         gains[teacher, index] += line.gains(piece, power, power * len(scores))
             memory = memory.add(piece, chosen)
+            taught += len(piece)
+            if taught <= LESSON:
+                lessons = memory
         return memory, gains
 
-    def line(self, weights: Floats, harmless: float = 0.0, share: float = 1.0) -> DirectionLine:
+    def _excess(self, scores: Floats) -> Floats:
+        """Variance of the blocks' means that chance does not explain (score,)."""
+        sizes = np.diff(np.append(self.odd_starts, len(scores)))[:, None]
+        centred = scores - scores.mean(axis=0)
+        means = np.add.reduceat(centred, self.odd_starts) / sizes
+        expected = 1.6 * (centred**2).mean(axis=0) * (1.0 / sizes).mean()
+        excess: Floats = np.maximum(0.0, (means**2).mean(axis=0) - expected)
+        return excess
+
+    def line(self, weights: Floats, harmless: float = 0.0) -> DirectionLine:
         """The odd rows of the baseline along ``weights``: what a sample's score is ranked in.
 
-        ``share`` of the samples may be shifted by the ``harmless`` amount.
+        Samples may be shifted by the ``harmless`` amount; scores along w are taken as normal for that.
         """
         reference = self.odd @ weights
         order = np.argsort(reference, kind="stable")
@@ -173,16 +198,16 @@ class Direction:
         ranks = np.empty(rows)
         ranks[order] = (np.arange(rows) + 1.0) / (rows + 1)
         scores = np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)], axis=1)
-        excess = excess_variance(scores, self.odd_blocks)
+        excess = self._excess(scores)
         block = 1.5 * np.sqrt(excess)
-        allowed = share * harmless / max(float(reference.std()), 1e-12)
+        allowed = harmless / max(float(reference.std()), 1e-12)
         bound = upper_bound(scores[:, 1:].sum(axis=0), rows, TAIL_LEVEL)
         return DirectionLine(
             weights=weights,
             reference=reference[order],
-            slack=SLACK * 0.577 / np.sqrt(rows) + float(block[0]) + LOCATION_SLOPE * allowed,
-            paid=np.minimum(bound + block[1:] + np.array(TAIL_SLOPES) * allowed, 1.0),
-            rho=excess / np.maximum(scores.var(axis=0), 1e-12),
+            slack=SLACK * 0.577 / np.sqrt(rows) + float(block[0]) + 2 * float(ndtr(allowed / 2**0.5)) - 1,
+            paid=np.minimum(bound + block[1:] + ndtr(allowed + ndtri(TAILS)) - TAILS, 1.0),
+            rho=np.maximum(excess / np.maximum(scores.var(axis=0), 1e-12), self.teachers[0].shared),
         )
 
 
@@ -232,24 +257,36 @@ def fit_direction(
     kept = len(spread)
     scores = (learnt - centre) @ project
     few = scores[unusual[even]]
+    # blocks stand together: their means are then sums over stretches
+    order = np.argsort(blocks[~even], kind="stable")
+    odd_blocks = blocks[~even][order]
+    odd = ((values[~even] - centre) @ project)[order]
+    # from the odd rows: the components were learnt on the even ones, wobble and all, and so hide it
+    ratio, inverse = variance_ratio(odd, odd_blocks)
+    excess = (ratio - 1.0) * odd.var(axis=0)
+    shared = inverse * float(excess.mean()) if excess.mean() > SHARED else 0.0
     every = Teacher(
         mean=np.zeros(kept),
         variance=np.ones(kept),
-        wobble=excess_variance(scores, blocks[even]),
+        wobble=np.maximum(np.where(ratio > 1.6, excess, 0.0) * inverse, shared),
         learnt=len(scores),
-        harmless=HARMLESS / len(values),
+        lasting=HARMLESS / len(values),
+        few=1.0,
+        shared=shared,
     )
     rare = Teacher(
         mean=few.mean(axis=0) if len(few) else np.zeros(kept),
         variance=np.maximum(few.var(axis=0), 0.2) if len(few) else np.ones(kept),
         wobble=every.wobble,
         learnt=len(few),
-        harmless=HARMLESS / max(0.1 * len(values), 1.0),
+        lasting=HARMLESS / max(0.1 * len(values), 1.0),
+        few=0.1,
+        shared=shared,
     )
     return Direction(
         centre=centre,
         project=project,
         teachers=(every, rare),
-        odd=(values[~even] - centre) @ project,
-        odd_blocks=blocks[~even],
+        odd=odd,
+        odd_starts=np.flatnonzero(np.diff(odd_blocks, prepend=-1)),
     )

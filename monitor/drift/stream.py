@@ -76,8 +76,11 @@ def _redated(latch: Latch, moved_since: int) -> Latch:
 
 def watch_stream(
     fitted: Fitted, state: DetectorState, window: Heard, word_name: WordName
-) -> tuple[DetectorState, set[ChannelName]]:
-    """Every stochastic channel's step, then recovery of standing alarms, then new alarms."""
+) -> tuple[DetectorState, dict[ChannelName, float]]:
+    """Every stochastic channel's step, then recovery of standing alarms, then new alarms.
+
+    Also gives the channels whose alarm ended, with the log evidence for it.
+    """
     features, power = window.features, window.power
     seen: dict[ChannelName, Seen] = {}
     measures = dict(state.measures)
@@ -119,10 +122,10 @@ def _recover(
     seen: Mapping[ChannelName, Seen],
     window: Heard,
     keys: dict[str, str],
-) -> tuple[DetectorState, set[ChannelName]]:
+) -> tuple[DetectorState, dict[ChannelName, float]]:
     evidence = fitted.evidence(state)
     latches: dict[ChannelName, Latch] = {}
-    gone: set[ChannelName] = set()
+    gone: dict[ChannelName, float] = {}
     for name, latch in state.latches.items():
         if name == "model":
             latches[name] = latch
@@ -130,14 +133,14 @@ def _recover(
         noted = tuple(_heard(fitted, name, item, seen, window, keys) for item in latch.witnesses)
         standing = replace(latch, witnesses=noted)
         if standing.recovery >= math.log(fitted.settings.recovery) or evidence[name] < 0:
-            gone.add(name)
+            gone[name] = standing.recovery
         elif standing.recovery < PERSISTS and window.index - latch.raised < EFFECT_WINDOWS:
             better = _witnesses(fitted, state, seen, name, latch.since)
             latches[name] = replace(latch, witnesses=better or noted)
         else:
             latches[name] = standing
     if gone:
-        kept: set[ChannelName] = set(fitted.evidence(state)) - gone
+        kept: set[ChannelName] = set(fitted.evidence(state)) - set(gone)
         state = restarted(fitted, state, keep=kept)
     return replace(state, latches=latches), gone
 
@@ -164,14 +167,14 @@ def _raise(
     state: DetectorState,
     seen: Mapping[ChannelName, Seen],
     window: int,
-    gone: set[ChannelName],
+    gone: Mapping[ChannelName, float],
 ) -> DetectorState:
     evidence = fitted.evidence(state)
     latches = dict(state.latches)
     over = fitted.budget.over(evidence)
     if set(latches) - {"model"}:
         over = {name for name in over if evidence[name] >= fitted.budget.limit(name)}
-    for name in sorted(over - set(latches) - gone):
+    for name in sorted(over - set(latches) - set(gone)):
         since = fitted.onset(state, name, window)
         noted = _witnesses(fitted, state, seen, name, since)
         latch = Latch(since=since, raised=window, witnesses=noted)

@@ -56,7 +56,7 @@ def build_verdict(
     samples: int,
     enough: bool,
     raised: set[ChannelName],
-    cleared: set[ChannelName],
+    cleared: Mapping[ChannelName, float],
     was: DetectorState,
     result: ProbeResult | None,
     declared: bool,
@@ -64,12 +64,18 @@ def build_verdict(
 ) -> Verdict:
     """One window's verdict from the ``state`` after it and the one it ``was`` before.
 
-    ``raised`` / ``cleared``: the channels whose alarm began / ended in this window.
+    ``raised`` / ``cleared``: the channels whose alarm began / ended in this window, these with the
+    log evidence for it.
     """
     evidence, probe = fitted.evidence(state), state.probe
 
     def flags(name: ChannelName) -> Flags:
-        return Flags(alarm=name in state.latches, raised=name in raised, cleared=name in cleared)
+        return Flags(
+            alarm=name in state.latches,
+            raised=name in raised,
+            cleared=name in cleared,
+            recovery=cleared.get(name, 0.0),
+        )
 
     channels: dict[str, ChannelVerdict] = {
         name: channel_verdict(fitted, state, name, window.index, evidence[name], flags(name))

@@ -43,7 +43,7 @@ def gather(
     words = (*state.waiting_words, *(tuple(item) for item in integrated))
     if len(chosen) < minimum:
         waiting = chosen if len(chosen) else None
-        return replace(state, waiting=waiting, waiting_words=words if waiting else ()), None
+        return replace(state, waiting=waiting, waiting_words=words), None
     heard = Heard(
         index=window,
         features=chosen,

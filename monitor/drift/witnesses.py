@@ -21,9 +21,7 @@ _HIGHEST = 1.2
 """No score of a feature lies above it."""
 
 
-def measure_witnesses(
-    measures: Measures, state: MeasureState, seen: Seen, since: int
-) -> tuple[Witness, ...]:
+def measure_witnesses(measures: Measures, state: MeasureState, seen: Seen, since: int) -> tuple[Witness, ...]:
     """For an alarm of measured features: its strongest feature, the learned direction, the charts.
 
     A part speaks if its evidence is clear or it is the strongest one.

@@ -208,7 +208,8 @@ class StateStore:
     ) -> None:
         """An episode ends outside a window: what was kept of it goes, in one commit with its records.
 
-        ``forget_detector``: the model key of a state that will not be resumed. ``while_stands``: a name and the value that it must have; StateError, and no change, if it has not.
+        ``forget_detector``: the model key of a state that will not be resumed. ``while_stands``: a name
+        and the value that it must have; StateError, and no change, if it has not.
         """
         with self._database.write() as db:
             if (

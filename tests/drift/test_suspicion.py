@@ -153,6 +153,13 @@ def test_inputs_over_the_models_limit_are_told_as_such(before):
     assert (found.name, found.sign) == ("truncation", "inputs longer than the model takes: 0 % -> 20 %")
 
 
+def test_texts_that_are_sent_again_and_again_prove_nothing(before):
+    rng = np.random.default_rng(10)
+    for _ in range(50):
+        now = draw_inputs(rng, 150)[rng.integers(150, size=2000)]
+        assert names(before, now) == []
+
+
 def test_cut_inputs_that_lost_their_full_stop_are_cut_and_not_stripped(before):
     now = cut(draw_inputs(np.random.default_rng(7), 400))
     now[now[:, 0] == np.log(16), COLUMN["punctuation_share"]] = 0.0
