@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -26,9 +26,7 @@ RATES = ("1 per 100 windows", "1 per 1000 windows", "1 per 8640 windows")
 Row = dict[str, Any]
 
 
-def at_every_rate(
-    world: World, *, seed: int, rates: Sequence[str], size: int, samples: int, windows: int
-) -> list[Row]:
+def at_every_rate(measure: Callable[[str], Row], rates: Sequence[str]) -> list[Row]:
     """One baseline's share of the null figures of several rates, the most frequent alarms first.
 
     The rate sets the limit and nothing else: windows that raise no alarm at one rate go the same way at
@@ -36,13 +34,11 @@ def at_every_rate(
     """
     found: list[Row] = []
     for rate in rates:
-        quiet_before = found and not found[-1]["alarms"] and not found[-1]["windows_in_alarm"]
-        if quiet_before:
+        if found and not found[-1]["alarms"] and not found[-1]["windows_in_alarm"]:
             mean_windows = mean_windows_between_false_alarms(DriftSettings(false_alarms=rate), WINDOW_SECONDS)
             found.append({**found[-1], "false_alarms": rate, "mean_windows": mean_windows})
         else:
-            arguments = {"seed": seed, "size": size, "samples": samples, "windows": windows}
-            found.append(undisturbed(world, false_alarms=rate, **arguments))
+            found.append(measure(rate))
     return found
 
 

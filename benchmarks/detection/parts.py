@@ -22,7 +22,16 @@ class Part:
 
 
 def _quiet(piece: Piece) -> list[Row]:
-    return null.at_every_rate(world_of(piece.world, smoke=piece.smoke), **piece.arguments)
+    arguments = dict(piece.arguments)
+    rates, world = arguments.pop("rates"), world_of(piece.world, smoke=piece.smoke)
+    return null.at_every_rate(lambda rate: null.undisturbed(world, false_alarms=rate, **arguments), rates)
+
+
+def _wobbling(piece: Piece) -> list[Row]:
+    arguments = dict(piece.arguments)
+    rates, world = arguments.pop("rates"), world_of(piece.world, smoke=piece.smoke)
+    row = rows_of(piece.world, smoke=piece.smoke)[arguments.pop("scenario")]
+    return null.at_every_rate(lambda rate: null.wobbling(world, row, false_alarms=rate, **arguments), rates)
 
 
 def _of_sizes(measure: Callable[..., Row]) -> Callable[[Piece], list[Row]]:
@@ -93,9 +102,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "simulation": Part(
             measure=_of_sizes(_simulated), figures=_null_figures("wobble", "wobble_sd", "window")
         ),
-        "wobble": Part(
-            measure=_of_scenario(null.wobbling), figures=_null_figures("world", "scenario", "false_alarms")
-        ),
+        "wobble": Part(measure=_wobbling, figures=_null_figures("world", "scenario", "false_alarms")),
         "delays": Part(measure=_of_scenario(delays.told), figures=delays.figures),
         "localisation": Part(measure=_localised, figures=localisation.figures),
         "causes": Part(measure=_causes),

@@ -140,33 +140,32 @@ def _simulation() -> Iterator[Piece]:
 
 
 def _wobble() -> Iterator[Piece]:
-    """150 windows of each of 8 baselines at the default rate, 75 at one false alarm per 100 windows.
+    """75 windows of each of 8 baselines, at one false alarm per 100 windows and at the default rate.
 
-    75 at the default rate for the other models, of which the decoder, four times the heads, has three rows.
+    The decoder, four times the heads, has three rows of them.
     """
     for world in worlds():
         rows = _chosen(world, ("wobble",))
-        for row in rows[::4] if world == DECODER else rows:
-            for rate, windows in ((RATES[2], 150), (RATES[0], 75)) if world == MAIN else ((RATES[2], 75),):
-                for seed in range(8):
-                    yield Piece(
-                        part="wobble",
-                        world=world,
-                        arguments={
-                            "scenario": row.name,
-                            "seed": seed,
-                            "false_alarms": rate,
-                            "size": WINDOW,
-                            "windows": windows,
-                        },
-                    )
+        for row in rows[::4] if world != MAIN else rows:
+            for seed in range(8):
+                yield Piece(
+                    part="wobble",
+                    world=world,
+                    arguments={
+                        "scenario": row.name,
+                        "seed": seed,
+                        "rates": (RATES[0], RATES[2]),
+                        "size": WINDOW,
+                        "windows": 75 if world != DECODER else 20,
+                    },
+                )
 
 
 def _delays() -> Iterator[Piece]:
-    """8 baselines; 5 for the other models."""
+    """8 baselines; 3 for the other models."""
     for world in worlds():
         for row in _chosen(world, ("fault", "shift", "trigger", "life")):
-            for seed in range(8 if world == MAIN else 5):
+            for seed in range(8 if world == MAIN else 3):
                 yield Piece(
                     part="delays",
                     world=world,
@@ -245,7 +244,11 @@ SMOKE: Sequence[Piece] = (
         smoke=True,
         arguments={**SMALL, "kind": "own", "wobble": 0.15, "sizes": {50: 3}},
     ),
-    Piece(part="wobble", smoke=True, arguments={**SMALL, **FEW, "scenario": "time of day, sine of .2 sd"}),
+    Piece(
+        part="wobble",
+        smoke=True,
+        arguments={"seed": 0, "rates": RATES[:1], **FEW, "scenario": "time of day, sine of .2 sd"},
+    ),
     Piece(
         part="delays",
         smoke=True,

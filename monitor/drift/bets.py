@@ -46,7 +46,7 @@ SIGMA = (0.577, 0.447)
 Z = 6.0
 TAIL_LEVEL = 1e-5
 UNSEEN = 0.9
-"""kappa: the wobble that 20 blocks miss one time in twenty has .9 of their sampling variance."""
+"""kappa: wobble of .9 of the blocks' sampling variance is missed by them one time in three."""
 FEW_Z = 4.2
 FEW_LEVEL = 1e-4
 """Of channels with a handful of features, where fewer errors can add up."""

@@ -3,15 +3,16 @@
 Even time blocks of the baseline: standardised features, clipped to 4 sd, whitened into principal
 components. From the last m samples seen before: d = mean component scores, V = (1/m + 1/h) s^2 + v
 (h samples in the even blocks, s^2 their variance, v excess block variance), and
-w = d max(0, 1 - 2V/d^2) / (s^2 (1 + v / ((1/m + 1/h) s^2))): the positive-part shrinkage of James &
-Stein, then Fisher's discriminant. Two kinds of teacher:
+w = d max(0, 1 - 2V/d^2) / (s^2 (1 + v / ((1/m + 1/h) s^2))): the non-negative garrote (Breiman 1995),
+then Fisher's discriminant. Two kinds of teacher:
   every   all samples, against all even rows: small shifts of everything;
   unusual only samples whose Q is unusual (``novelty``), against the even rows that are too: a few
           foreign samples among many usual ones, which the mean of all would hide.
 The samples that come **next** are scored along w and ranked among the odd-block baseline rows,
-which had no part in w: so the bet is fair whatever w is. Bets upwards only: the location 2u - 1
-(tau = SLACK * .577 / sqrt(N_odd) + block term) and likelihood ratios on the tails u > .98 and u > .995
-(p0 = Clopper-Pearson bound, level .02, + block term).
+whose means along w had no part in it (only their wobble and who is unusual had): so the bet is fair.
+Bets upwards only: the location 2u - 1 (tau = SLACK * .577 / sqrt(N_odd) + block term) and likelihood
+ratios on the tails u > .98 and u > .995 (p0 = Clopper-Pearson bound, level .02, + block term); a
+window counts for as many samples as its wobble along w allows (``bets``).
 Harmless persistence: what the windows come from may differ from the baseline for good, by somewhat
 more than another sample of the baseline's size would (HARMLESS / N in every component), and the
 pieces of one window share its wobble, which is too small to be seen in one component but not in
@@ -22,7 +23,7 @@ A window is played in pieces of about 50 samples: a piece is scored along what t
 taught, so that evidence can come within the first shifted window already; but only its first 200
 samples teach the rest of it: the more of a window is known, the better it tells its own wobble.
 
-Shekhar & Ramdas 2021 (predictable bets); James & Stein 1961; Fisher 1936.
+Shekhar & Ramdas 2021 (predictable bets); Breiman 1995; Fisher 1936.
 """
 
 from __future__ import annotations
@@ -200,6 +201,8 @@ class Direction:
         scores = np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)], axis=1)
         excess = self._excess(scores)
         block = 1.5 * np.sqrt(excess)
+        variance = np.maximum(scores.var(axis=0), 1e-12)
+        rho = np.maximum(excess / variance, self.teachers[0].shared)
         allowed = harmless / max(float(reference.std()), 1e-12)
         bound = upper_bound(scores[:, 1:].sum(axis=0), rows, TAIL_LEVEL)
         return DirectionLine(
@@ -207,19 +210,21 @@ class Direction:
             reference=reference[order],
             slack=SLACK * 0.577 / np.sqrt(rows) + float(block[0]) + 2 * float(ndtr(allowed / 2**0.5)) - 1,
             paid=np.minimum(bound + block[1:] + ndtr(allowed + ndtri(TAILS)) - TAILS, 1.0),
-            rho=np.maximum(excess / np.maximum(scores.var(axis=0), 1e-12), self.teachers[0].shared),
+            rho=rho,
+            wobble=np.sqrt(rho * variance),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionLine:
-    """One direction and the sorted baseline along it; ``paid`` (tail,) is p0, ``rho`` (bet,)."""
+    """One direction and the sorted baseline along it; ``paid`` (tail,) is p0, ``rho``, ``wobble`` (bet,)."""
 
     weights: Floats
     reference: Floats
     slack: float
     paid: Floats
     rho: Floats
+    wobble: Floats
 
     def scores(self, scores: Floats) -> Floats:
         """Location 2u - 1 and tails 1{u > 1 - tail} (bet, sample), u each sample's baseline rank."""
@@ -240,7 +245,10 @@ class DirectionLine:
         hits = found[1:].sum(axis=1)
         for index, share in enumerate(SHARES):
             gains[1:, index] = tail_gain(hits, found.shape[1], self.paid, share)
-        return gains * (power * worth(window, self.rho))[:, None]
+        stakes = np.array([LAMBDAS, *(np.array(SHARES) / paid for paid in self.paid)])
+        samples = max(window / power, 1.0)
+        most = 3.0 / (stakes * np.maximum(self.wobble, 1e-9)[:, None] * samples)
+        return gains * np.minimum((power * worth(window, self.rho))[:, None], most)
 
 
 def fit_direction(

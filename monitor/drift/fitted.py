@@ -139,7 +139,7 @@ def fit_baseline(
             total=(baseline.requests, baseline.attributed_requests, baseline.integrated_requests),
             unseen_count=unseen_count,
         ),
-        fidelity=fit_fidelity(features.fidelity),
+        fidelity=fit_fidelity(features.fidelity, features.times),
         importance=_shares(features.importance),
         head_sd=features.profile.std(axis=0, dtype=np.float64),
         prediction_sd=features.prediction.std(axis=0, dtype=np.float64),

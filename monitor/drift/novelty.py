@@ -36,6 +36,7 @@ TAIL_LEVEL = 0.005
 FEWEST = 5
 """Baseline samples that a tail must hold: rates of less are not known well enough to bet on."""
 UNSEEN = 0.2
+"""Less than for single features: charts mix many of them, and their margins are narrow."""
 FAR = 0.99
 """Samples that rank above this share of the baseline on any chart are called unusual."""
 _CLIP = 6.0

@@ -10,7 +10,7 @@ this change is counted; changes of several features or heads at once are found e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ def smallest_effects(fitted: Fitted, samples: int) -> tuple[SmallestEffect, ...]
             charts = heads.whole.novelty.bets
             paid, rho = float(np.median(charts.paid[_FAR])), float(np.median(charts.rho[2 + _FAR]))
             cost = limit + math.log(heads.whole.novelty.charts * len(charts.kinds) * STAKES)
-            growth = _tail_growth(paid, worth / (1 + worth * rho))
+            growth = _tail_growth(paid, _counted(charts, 2 + _FAR, worth, rho))
             change = "requests unlike 95 % of the baseline's"
             found.append(_effect("heads", change, "share", growth, cost, 1.0))
     if fitted.words.total[0]:
@@ -73,26 +73,28 @@ def smallest_effects(fitted: Fitted, samples: int) -> tuple[SmallestEffect, ...]
 def _shift(bets: RankBets, worth: float, limit: float, channel: ChannelName, change: str) -> SmallestEffect:
     slack, rho = float(np.median(bets.tolerance[0])), float(np.median(bets.rho[0]))
     cost = limit + math.log(bets.tolerance.shape[1] * len(bets.kinds) * STAKES)
-    independent = worth / (1 + worth * rho)
+    counted = _counted(bets, 0, worth, rho)
 
     def growth(shift: float) -> float:
-        mean = 2 * float(ndtr(shift / math.sqrt(2))) - 1
-        gains = [
-            bet * (mean - slack) - 0.5 * bet**2 * (SIGMA[0] ** 2 + (mean - slack) ** 2) for bet in LAMBDAS
-        ]
-        return independent * max(gains)
+        edge = 2 * float(ndtr(shift / math.sqrt(2))) - 1 - slack
+        gains = [bet * edge - 0.5 * bet**2 * (SIGMA[0] ** 2 + edge**2) for bet in LAMBDAS]
+        return max(samples * gain for samples, gain in zip(counted, gains, strict=True))
 
     return _effect(channel, change, "sd", growth, cost, LARGEST_SHIFT)
 
 
-def _tail_growth(paid: float, worth: float) -> Callable[[float], float]:
+def _counted(bets: RankBets, score: int, worth: float, rho: float) -> list[float]:
+    """How many samples a window counts for, for each stake."""
+    return [min(worth / (1 + worth * rho), float(np.median(most))) for most in bets.most[score]]
+
+
+def _tail_growth(paid: float, counted: Sequence[float]) -> Callable[[float], float]:
     def growth(share: float) -> float:
-        rate = 0.05 + share * 0.95
+        hit = 0.05 + share * 0.95
         gains = [
-            rate * math.log((paid + bet * (1 - paid)) / paid) + (1 - rate) * math.log1p(-bet)
-            for bet in SHARES
+            hit * math.log((paid + bet * (1 - paid)) / paid) + (1 - hit) * math.log1p(-bet) for bet in SHARES
         ]
-        return worth * max(gains)
+        return max(samples * gain for samples, gain in zip(counted, gains, strict=True))
 
     return growth
 

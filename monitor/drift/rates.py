@@ -1,4 +1,7 @@
-"""Exact confidence bounds of a rate: Clopper & Pearson 1934, through the incomplete beta function."""
+"""Rates of yes/no events: exact confidence bounds, and what a window of them is worth under wobble.
+
+Clopper & Pearson 1934, through the incomplete beta function.
+"""
 
 from __future__ import annotations
 
@@ -31,3 +34,19 @@ def lower_bound(hits: ArrayLike, trials: int, level: float) -> NDArray[np.float6
     inside = counts > 0
     bound = betaincinv(np.where(inside, counts, 1.0), trials - counts + 1, level)
     return np.where(inside, bound, 0.0)
+
+
+def tempered(power: float, samples: float, wobble: float, bound: float, rate: float) -> float:
+    """The power of a window's likelihood ratio of ``rate`` against ``bound`` under wobble of that sd.
+
+    power / (1 + n rho), rho = w^2 / (p0 (1 - p0)), and at most 3 / (lambda w n) with the stake
+    lambda = |p1 - p0| / (p0 (1 - p0)); see ``bets``.
+
+    >>> tempered(1.0, 200, 0.0, 0.1, 0.3), round(tempered(1.0, 200, 0.05, 0.1, 0.3), 3)
+    (1.0, 0.135)
+    """
+    if wobble <= 0 or samples <= 0:
+        return power
+    variance = max(bound * (1.0 - bound), 1e-9)
+    worth = power / (1.0 + power * samples * wobble**2 / variance)
+    return min(worth, 3.0 * variance / (abs(rate - bound) * wobble * samples))

@@ -7,7 +7,8 @@ fewer than three such words, when all their words are the same. Groups are the c
 A group keeps at most max(2, q n) of its n-window's samples, q being the largest share of a group in
 any time block of the baseline: popular requests are life, a burst beyond them is one client.
 Kish's effective size of what is kept, n' = (sum m)^2 / sum m^2 over groups of size m, says what the
-window is worth: its product of bets is raised to n' / n, which Jensen's inequality allows.
+window is worth: its product of bets is raised to n' / n, which makes it fair to second order in the
+stakes.
 """
 
 from __future__ import annotations

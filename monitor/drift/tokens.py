@@ -3,14 +3,14 @@
 Top-attributed by gradient x input on every sample, by Integrated Gradients on the subsample.
 
 p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .01/K, upper for gains, lower for
-losses. K = the baseline's words with a rate of at least .005: only words about that common can be
-unseen or underrated by so much, and there are about as many of them in the world as in the baseline.
+losses. K = the baseline's words seen at least 10 times (.005 N below 2,000): only words about that
+common can be unseen or underrated by so much, and the world has about as many as the baseline.
 Bets: likelihood ratios of p1 against p0, with p1 in {.01, .02, .05, .15, .4} where p1 > 1.2 p0
 (gains), p1 in {.94, .85, .6, .25, .01} p0 where p0 >= .02 (losses). While a word's rate is within p0
 each ratio has mean <= 1. Shiryaev-Roberts over windows; the evidence is their mean with weights 1/V
 a word, V the baseline's distinct words (losses: those with p0 >= .02). A word never seen before has
 p0 = ln(K/.01)/N. Wobble of a word's rate between the baseline's time blocks (sd w) widens p0 by
-1.5 w, and raises the product of a window to 1 / (1 + n rho), rho = w^2 / (p (1 - p)), as in ``bets``.
+1.5 w, and tempers a window (``rates.tempered``).
 
 Only words whose W = max(W, 1) X is above 1 are kept: forgetting the others only lowers evidence, so
 the state stays small and the guarantee stands, however many words the world holds.
@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift.arrays import Arrays, nest, part
-from monitor.drift.blocks import intraclass, worth
+from monitor.drift.blocks import intraclass
 from monitor.drift.evidence import Floats, Streams, fresh, log_mean
-from monitor.drift.rates import lower_bound, upper_bound
+from monitor.drift.rates import lower_bound, tempered, upper_bound
 from monitor.records import WordCount
 
 WordName = Callable[[str, int], str]
@@ -225,16 +225,15 @@ class WordBets:
         if samples == 0:
             return [0.0] * len(GAINED)
         chosen = [bound * share for share in LOST] if row.lost else list(GAINED)
-        rate = min(max(self.rate(row.name, row.kind), 1e-6), 1 - 1e-6)
-        rho = wobble_of(self.counts.get(row.name), row.kind) ** 2 / (rate * (1 - rate))
-        power *= float(worth(power * samples, rho))
+        wobble = wobble_of(self.counts.get(row.name), row.kind)
         gains = []
         for rate in chosen:
             if (rate <= 1.2 * bound and not row.lost) or bound >= 1 or bound <= 0:
                 gains.append(_NEVER)
                 continue
             won, failed = math.log(rate / bound), math.log((1 - rate) / (1 - bound))
-            gains.append(power * (hits * won + (samples - hits) * failed))
+            counts = tempered(power, samples, wobble, bound, rate)
+            gains.append(counts * (hits * won + (samples - hits) * failed))
         return gains
 
 
@@ -246,7 +245,8 @@ def fit_words(
     ``unseen_count``: how often a word that the baseline does not know may yet have been there; 0,
     or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
     """
-    level = 0.01 / max(sum(count.present >= NOT_RARE * total[0] for count in counts.values()), 10)
+    fewest = min(NOT_RARE * total[0], 10)
+    level = 0.01 / max(sum(count.present >= fewest for count in counts.values()), 10)
     upper, lower, unseen = [], [], []
     for kind, trials in enumerate(total):
         hits = {min(unseen_count, trials), *(count_of(count, kind) for count in counts.values())}

@@ -33,17 +33,18 @@ def gather(
 
     ``end`` of the window in seconds; ``largest``: see ``repeats.thin``.
     """
-    joined = features
+    joined, words = features, tuple(sorted(tuple(item) for item in integrated))
     if state.waiting is not None:
         recent = np.flatnonzero(state.waiting.times > end - LONGEST)
-        joined = Features.concatenate([state.waiting.take(recent), features]) if len(recent) else features
+        if len(recent):
+            joined = Features.concatenate([state.waiting.take(recent), features])
+            words = (*state.waiting_words, *words)
     joined = joined.in_order()
     kept = thin(joined.words, largest)
     chosen = joined.take(kept.rows)
-    words = (*state.waiting_words, *(tuple(item) for item in integrated))
     if len(chosen) < minimum:
         waiting = chosen if len(chosen) else None
-        return replace(state, waiting=waiting, waiting_words=words), None
+        return replace(state, waiting=waiting, waiting_words=words if waiting else ()), None
     heard = Heard(
         index=window,
         features=chosen,

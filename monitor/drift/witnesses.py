@@ -17,7 +17,7 @@ from monitor.drift.tokens import WordBets, WordState
 from monitor.records import Features
 
 CLEAR = 5.0
-_HIGHEST = 1.2
+_HIGHEST = 1.5
 """No score of a feature lies above it."""
 
 

@@ -136,7 +136,7 @@ def test_a_latch_survives_json():
 
 def test_served_answers_that_part_are_found_and_rare_differences_are_not():
     rng = np.random.default_rng(1)
-    fidelity = fit_fidelity(np.full((500, 2), np.nan))
+    fidelity = fit_fidelity(np.full((500, 2), np.nan), np.arange(500.0))
     state = fidelity.fresh()
     for window in range(200):
         wrong = rng.random(200) < 0.005
@@ -149,7 +149,7 @@ def test_served_answers_that_part_are_found_and_rare_differences_are_not():
 
 
 def test_windows_without_served_answers_leave_fidelity_as_it_was():
-    fidelity = fit_fidelity(np.full((500, 2), np.nan))
+    fidelity = fit_fidelity(np.full((500, 2), np.nan), np.arange(500.0))
     state = fidelity.fresh()
     assert fidelity.step(state, np.full((200, 2), np.nan), 0, 1.0) is state
 
