@@ -28,6 +28,8 @@ BOTH: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Faults through which other corpora run as well: two causes at once."""
+FRESH = "fresh"
+"""The pool of more texts of the same kind as the held-out ones, for quiet windows only."""
 Own = Callable[[], Corpus]
 
 
@@ -180,6 +182,7 @@ def topics(*, smoke: bool) -> Recipes:
         return smoke_pools(own, _imdb_for_topics)
     found = corruptions(own, ("cf", "serendipity"), count=600)
     found |= {
+        FRESH: plain(lambda: corpora.topics_held_out(12_030).rows(range(4030, 12_030))),
         "imdb_same_length": plain(_imdb_for_topics),
         "guardian": plain(lambda: corpora.guardian(1000)),
         "reviews": plain(lambda: corpora.reviews().rows(range(800))),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.detection.pools import Pool, Stream, World
-from benchmarks.detection.recipes import RESERVED
+from benchmarks.detection.recipes import FRESH, RESERVED
 from benchmarks.detection.wobble import DAY, WEEK, Rows, Wobble, draw_rows
 
 BASELINE_SAMPLES = 2000
@@ -83,13 +83,23 @@ def timed(windows: Iterator[Pool], *, start: float, seconds: float) -> Iterator[
 def quiet(
     world: World, seed: int, size: int, *, samples: int = BASELINE_SAMPLES, seconds: float = WINDOW_SECONDS
 ) -> Stream:
-    """Windows of the baseline's own distribution, for ever."""
+    """Windows of the baseline's own distribution, for ever.
+
+    They come from what the baseline left and, where a world has it, the pool ``fresh`` too. The
+    fewer there are, the more a pool's own error lasts through all windows, as a stream's would not.
+    """
     rng = np.random.default_rng([seed, 0])
     parts = split(world.pools["held_out"], rng, samples=samples)
+    fresh = world.pools.get(FRESH)
 
     def windows() -> Iterator[Pool]:
         while True:
-            yield parts.pool.take(draw_rows(parts.rest, size, None, rng))
+            count = 0 if fresh is None else int(rng.hypergeometric(len(fresh), len(parts.rest), size))
+            window = parts.pool.take(draw_rows(parts.rest, size - count, None, rng))
+            if fresh is not None and count:
+                more = fresh.take(draw_rows(np.arange(len(fresh)), count, None, rng))
+                window = window.joined(more).take(rng.permutation(size))
+            yield window
 
     return Stream(baseline=parts.baseline_pool(), windows=timed(windows(), start=parts.span, seconds=seconds))
 

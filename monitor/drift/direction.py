@@ -11,7 +11,7 @@ then Fisher's discriminant. Two kinds of teacher:
 The samples that come **next** are scored along w and ranked among the odd-block baseline rows,
 whose means along w had no part in it (only their wobble and who is unusual had): so the bet is fair.
 Bets upwards only: the location 2u - 1 (tau = SLACK * .577 / sqrt(N_odd) + block term) and likelihood
-ratios on the tails u > .98 and u > .995 (p0 = Clopper-Pearson bound, level .02, + block term); a
+ratios on the tails u > .98 and u > .995 (p0 = Clopper-Pearson bound, level .005, + block term); a
 window counts for as many samples as its wobble along w allows (``bets``).
 Harmless persistence: what the windows come from may differ from the baseline for good, by somewhat
 more than another sample of the baseline's size would (HARMLESS / N in every component), and the
@@ -49,7 +49,7 @@ BETS = ("location", "tail", "far tail")
 SHAPE = (len(TEACHERS), len(MEMORIES), len(BETS), STAKES)
 PIECES_KEPT = 48
 TAILS = (0.02, 0.005)
-TAIL_LEVEL = 0.02
+TAIL_LEVEL = 0.005
 SLACK = 2.5
 HARMLESS = 0.5
 LESSON = 200
@@ -97,8 +97,7 @@ class DirectionMemory:
 class Teacher:
     """What a kind of sample looks like in the even rows: mean, variance s^2, wobble v (component,).
 
-    ``lasting``: HARMLESS over the baseline's samples of this kind, which are a share ``few`` of all;
-    ``shared``: v_, the mean wobble.
+    ``lasting``: HARMLESS over the baseline's samples of this kind; ``shared``: v_, the mean wobble.
     """
 
     mean: Floats
@@ -106,7 +105,6 @@ class Teacher:
     wobble: Floats
     learnt: int
     lasting: float
-    few: float
     shared: float
 
 
@@ -152,8 +150,8 @@ class Direction:
         variance = sampling * own.variance + own.wobble
         shrink = np.maximum(0.0, 1.0 - 2.0 * variance / np.maximum(mean**2, 1e-12))
         weights: Floats = mean * shrink / (own.variance + own.wobble / sampling)
-        harmless = own.few * own.lasting + own.shared
-        return weights, float(weights @ mean) * harmless / (own.lasting + own.shared + sampling)
+        harmless = own.lasting + own.shared
+        return weights, float(weights @ mean) * harmless / (harmless + sampling)
 
     def play(
         self, memory: DirectionMemory, scores: Floats, unusual: NDArray[np.bool_], power: float = 1.0
@@ -279,7 +277,6 @@ def fit_direction(
         wobble=np.maximum(np.where(ratio > 1.6, excess, 0.0) * inverse, shared),
         learnt=len(scores),
         lasting=HARMLESS / len(values),
-        few=1.0,
         shared=shared,
     )
     rare = Teacher(
@@ -288,7 +285,6 @@ def fit_direction(
         wobble=every.wobble,
         learnt=len(few),
         lasting=HARMLESS / max(0.1 * len(values), 1.0),
-        few=0.1,
         shared=shared,
     )
     return Direction(

@@ -31,8 +31,8 @@ Floats = NDArray[np.float64]
 CHARTS = ("T2", "Q")
 MOST_COMPONENTS = 100
 SMALLEST = 64
-Z = 3.2
-TAIL_LEVEL = 0.005
+Z = 4.5
+TAIL_LEVEL = 5e-4
 FEWEST = 5
 """Baseline samples that a tail must hold: rates of less are not known well enough to bet on."""
 UNSEEN = 0.2

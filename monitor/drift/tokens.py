@@ -2,15 +2,15 @@
 
 Top-attributed by gradient x input on every sample, by Integrated Gradients on the subsample.
 
-p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .01/K, upper for gains, lower for
-losses. K = the baseline's words seen at least 10 times (.005 N below 2,000): only words about that
-common can be unseen or underrated by so much, and the world has about as many as the baseline.
+p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .001/V, upper for gains, lower for
+losses, V the baseline's distinct words. For a word never seen before p0 = ln(K/.01)/N, K = the
+baseline's words seen at least 10 times (.005 N below 2,000): only words about that common can go
+unseen although their rate is p0, and the world has about as many of them as the baseline.
 Bets: likelihood ratios of p1 against p0, with p1 in {.01, .02, .05, .15, .4} where p1 > 1.2 p0
 (gains), p1 in {.94, .85, .6, .25, .01} p0 where p0 >= .02 (losses). While a word's rate is within p0
 each ratio has mean <= 1. Shiryaev-Roberts over windows; the evidence is their mean with weights 1/V
-a word, V the baseline's distinct words (losses: those with p0 >= .02). A word never seen before has
-p0 = ln(K/.01)/N. Wobble of a word's rate between the baseline's time blocks (sd w) widens p0 by
-1.5 w, and tempers a window (``rates.tempered``).
+a word (losses: one over the words with p0 >= .02). Wobble of a word's rate between the baseline's
+time blocks (sd w) widens p0 by 1.5 w, and tempers a window (``rates.tempered``).
 
 Only words whose W = max(W, 1) X is above 1 are kept: forgetting the others only lowers evidence, so
 the state stays small and the guarantee stands, however many words the world holds.
@@ -246,12 +246,14 @@ def fit_words(
     or ``minimum_requests`` - 1 when the baseline's rare words are hashed with a key that is lost.
     """
     fewest = min(NOT_RARE * total[0], 10)
-    level = 0.01 / max(sum(count.present >= fewest for count in counts.values()), 10)
+    rare = 0.01 / max(sum(count.present >= fewest for count in counts.values()), 10)
+    level = 0.001 / max(len(counts), 10)
     upper, lower, unseen = [], [], []
     for kind, trials in enumerate(total):
-        hits = {min(unseen_count, trials), *(count_of(count, kind) for count in counts.values())}
+        hits = {count_of(count, kind) for count in counts.values()}
         above, below = (_bounds(bound, hits, trials, level) for bound in (upper_bound, lower_bound))
-        unseen.append(above[min(unseen_count, trials)])
+        missed = min(unseen_count, trials)
+        unseen.append(_bounds(upper_bound, {missed}, trials, level if missed else rare)[missed])
         ups, downs = {}, {}
         for name, count in counts.items():
             hit, widened = count_of(count, kind), 1.5 * wobble_of(count, kind)

@@ -198,6 +198,16 @@ def test_a_row_whose_pool_is_missing_is_named_with_it(world):
     assert ("german, +1 % a window", "german") in missing
 
 
+def test_quiet_windows_take_their_share_of_the_fresh_texts_and_baselines_none(world):
+    fresh = pool(np.random.default_rng(1), [f"fresh-{i}" for i in range(6090)])
+    stream = quiet(replace(world, pools={**world.pools, "fresh": fresh}), 2, SIZE)
+    assert stream.baseline.features.ids == quiet(world, 2, SIZE).baseline.features.ids
+    names = [name for window in first(stream, 50) for name in window.features.ids]
+    share = np.mean([name.startswith("fresh") for name in names])
+    assert share == pytest.approx(0.75, abs=0.03)  # 6,090 fresh ones beside the 2,030 that were left
+    assert len(names) == 50 * SIZE
+
+
 def test_a_small_pool_gives_half_of_itself_to_the_baseline(world):
     small = replace(world, pools={"held_out": world.pools["held_out"].take(range(500))})
     stream = quiet(small, 0, 50)
