@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from monitor.drift.blocks import time_blocks
 from monitor.drift.repeats import groups, largest_share, thin
 from monitor.drift.state import DetectorState
+from monitor.drift.surprisal import surprisal
 from monitor.records import Features
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge
 
@@ -118,3 +120,13 @@ def test_the_windows_of_two_replicas_joined_either_way_are_one_window(detector):
         assert verdict.to_json() == states[0][1].to_json()
         arrays = state.to_arrays()
         assert all(np.array_equal(arrays[name], array) for name, array in states[0][0].to_arrays().items())
+
+
+def test_a_baseline_with_every_request_twice_finds_new_ones_no_more_surprising():
+    rng = np.random.default_rng(9)
+    texts = sentences(rng, 600)
+    twice = [*texts[:300], *texts[:300]]
+    counts = Counter(word for words in twice for word in set(words))
+    before = surprisal(twice, counts.__getitem__, len(twice), own=True)
+    after = surprisal(texts[300:], lambda word: counts.get(word, 0), len(twice))
+    assert abs(before.mean() - after.mean()) < 3 * after.std() / np.sqrt(300)
