@@ -17,8 +17,12 @@ def result(name: str) -> dict[str, Any]:
     return loaded
 
 
-def shift(name: str, share: float) -> dict[str, Any]:
-    return next(x for x in result("detection")["drift"] if (x["shift"], x["share"]) == (name, share))
+def figure(part: str, **wanted: Any) -> dict[str, Any]:
+    """The one row of a part of the detection benchmark that has these values."""
+    rows = result("detection")["parts"][part]
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1, (part, wanted, len(found))
+    return dict(found[0])
 
 
 def ratio(variant: str, tokens: int) -> float:
@@ -31,27 +35,29 @@ def row(start: str) -> str:
 
 
 def test_quiet_windows():
-    quiet = result("detection")["quiet"][0]
-    assert (quiet["false_alarms"], quiet["window"]) == ("1 per 100 windows", 200)
+    quiet = figure("quiet", world="sentiment", false_alarms="1 per 100 windows")
+    assert quiet["window"] == 200
     assert f"{quiet['alarms']} of {quiet['windows']:,}" in row("quiet windows")
 
 
 @pytest.mark.parametrize(
-    ("start", "name", "share"),
+    ("start", "scenario"),
     [
-        ("a quarter of the texts", "imdb_same_length", 0.25),
-        ("a tenth of them", "imdb_same_length", 0.1),
-        ("a tenth of the texts headlines", "guardian", 0.1),
+        ("a quarter of the texts", "imdb same style 25 %"),
+        ("a tenth of them", "imdb same style 10 %"),
+        ("a tenth of the texts headlines", "guardian same style 10 %"),
     ],
 )
-def test_delays(start: str, name: str, share: float):
-    assert f"found after {shift(name, share)['median_delay']:g}" in row(start)
+def test_delays(start: str, scenario: str):
+    delay = figure("delays", world="sentiment", scenario=scenario)["median_delay"]
+    assert f"found after {delay:g}" in row(start)
 
 
 def test_trigger_words_are_found_and_named_at_once():
-    words = [x for x in result("detection")["drift"] if x["shift"].startswith("trigger_")]
+    rows = [x for x in result("detection")["parts"]["delays"] if x["world"] == "sentiment"]
+    words = [x for x in rows if x["group"] == "trigger" and x["scenario"].endswith(" 10 %")]
     assert len(words) == 5
-    assert all(x["median_delay"] == 1 and x["words"] == [x["shift"].removeprefix("trigger_")] for x in words)
+    assert all(x["median_delay"] == 1 and x["word_named"] == x["baselines"] for x in words)
 
 
 def test_costs():
