@@ -7,7 +7,7 @@ Location and spread, either way: 1 + lambda (+-score - tau), lambda in {.1, .3, 
 so large that a factor could fall below 0), tau = z sigma / sqrt(N) + 1.5 sqrt(v) with
 sigma = .577 (location), .447 (spread) and v the wobble of the baseline's time blocks.
 Tails, upwards only: likelihood ratios of p0 + eps (1 - p0) against p0, eps in {.02, .06, .2}, p0 the
-Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-4) + 1.5 sqrt(v).
+Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-5) + 1.5 sqrt(v).
 While |E[score]| <= tau, and a tail's rate is at most p0, every bet has mean <= 1, so products are
 e-values. Wobble of sd sqrt(v) between windows is paid for twice: by tau, which holds what lasts, and
 by raising the product of a window to the power a = 1 / (1 + n rho) (``blocks``), which holds what is
@@ -47,8 +47,10 @@ Z = 6.0
 TAIL_LEVEL = 1e-7
 UNSEEN = 0.9
 """kappa: wobble of .9 of the blocks' sampling variance is missed by them one time in three."""
-FEW_Z = 4.2
-FEW_LEVEL = 1e-4
+TAIL_SWING = 0.25
+"""By how much a tail's rate moves at most with the location score of its feature."""
+FEW_Z = 6.0
+FEW_LEVEL = 1e-5
 """Of channels with a handful of features, where fewer errors can add up."""
 GRID = 0.01
 """Values are compared on a grid of .01 sd: re-batching moves them by up to .007."""
@@ -154,7 +156,9 @@ def fit_bets(
     floor = np.array(SIGMA)[:, None] * z / np.sqrt(samples)
     hits = raw[2:].sum(axis=1)
     bound = upper_bound(hits.ravel(), samples, tail_level).reshape(hits.shape)
-    tolerance, paid = floor + wobble[:2], np.minimum(bound + wobble[2:], 1.0)
+    # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location
+    swing = np.maximum(wobble[2:], TAIL_SWING * wobble[0])
+    tolerance, paid = floor + wobble[:2], np.minimum(bound + swing, 1.0)
     missed = np.maximum(unseen * raw.var(axis=1) * BLOCKS / samples, 1e-12)
     return RankBets(
         table=table,

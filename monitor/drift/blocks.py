@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 BLOCKS = 20
 SCALES = (20, 60)
 SMALLEST_BLOCK = 5
-_SD = 1.9
+CLEAR = 1.9
 """A ratio of variances passes for wobble only this many standard errors above 1 (1.6 at 20 blocks)."""
 MANY = 30
 SHARED = 0.1
@@ -63,7 +63,7 @@ def intraclass(scores: NDArray[np.float64], times: NDArray[np.float64]) -> NDArr
         if len(scores) < SMALLEST_BLOCK * count:
             continue
         ratio, inverse = variance_ratio(scores, time_blocks(times, count))
-        clear = 1.0 + _SD * np.sqrt(2.0 / (count - 1))
+        clear = 1.0 + CLEAR * np.sqrt(2.0 / (count - 1))
         own = np.where(ratio > clear, ratio - 1.0, 0.0)
         mean = float(np.minimum(ratio, 5.0).mean()) - 1.0
         shared = mean if mean > SHARED and len(ratio) >= MANY else 0.0

@@ -35,8 +35,16 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from monitor.drift.arrays import Arrays
-from monitor.drift.bets import LAMBDAS, SHARES, STAKES, tail_gain
-from monitor.drift.blocks import SHARED, time_blocks, variance_ratio, worth
+from monitor.drift.bets import LAMBDAS, SHARES, STAKES, TAIL_SWING, tail_gain
+from monitor.drift.blocks import (
+    CLEAR,
+    SCALES,
+    SHARED,
+    SMALLEST_BLOCK,
+    time_blocks,
+    variance_ratio,
+    worth,
+)
 from monitor.drift.components import principal_components
 from monitor.drift.rates import upper_bound
 
@@ -50,7 +58,7 @@ SHAPE = (len(TEACHERS), len(MEMORIES), len(BETS), STAKES)
 PIECES_KEPT = 48
 TAILS = (0.02, 0.005)
 TAIL_LEVEL = 0.005
-SLACK = 2.5
+SLACK = 5.0
 HARMLESS = 0.5
 LESSON = 200
 """Samples of a window that may teach the rest of it."""
@@ -112,7 +120,8 @@ class Teacher:
 class Direction:
     """Fitted components: ``project`` (feature, component), their ``centre``, and the odd rows' scores.
 
-    ``odd`` (sample, component) by block; ``odd_starts``: the first row of every block.
+    ``odd`` (sample, component) by block; ``odd_starts``, ``fine_starts``: the first row of every long
+    and of every short block.
     """
 
     centre: Floats
@@ -120,6 +129,7 @@ class Direction:
     teachers: tuple[Teacher, Teacher]
     odd: Floats
     odd_starts: NDArray[np.intp]
+    fine_starts: NDArray[np.intp]
 
     @property
     def components(self) -> int:
@@ -178,13 +188,18 @@ class Direction:
         return memory, gains
 
     def _excess(self, scores: Floats) -> Floats:
-        """Variance of the blocks' means that chance does not explain (score,)."""
-        sizes = np.diff(np.append(self.odd_starts, len(scores)))[:, None]
+        """Variance of the blocks' means that chance does not explain (score,), at the clearer scale."""
         centred = scores - scores.mean(axis=0)
-        means = np.add.reduceat(centred, self.odd_starts) / sizes
-        expected = 1.6 * (centred**2).mean(axis=0) * (1.0 / sizes).mean()
-        excess: Floats = np.maximum(0.0, (means**2).mean(axis=0) - expected)
-        return excess
+        variance = (centred**2).mean(axis=0)
+        found = np.zeros(scores.shape[1])
+        for starts in (self.odd_starts, self.fine_starts):
+            sizes = np.diff(np.append(starts, len(scores)))[:, None]
+            means = np.add.reduceat(centred, starts) / sizes
+            expected = variance * (1.0 / sizes).mean()
+            spread = (means**2).mean(axis=0)
+            clear = 1.0 + CLEAR * np.sqrt(2.0 / max(len(starts) - 1, 1))
+            found = np.maximum(found, np.where(spread > clear * expected, spread - expected, 0.0))
+        return found
 
     def line(self, weights: Floats, harmless: float = 0.0) -> DirectionLine:
         """The odd rows of the baseline along ``weights``: what a sample's score is ranked in.
@@ -198,7 +213,8 @@ class Direction:
         ranks[order] = (np.arange(rows) + 1.0) / (rows + 1)
         scores = np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)], axis=1)
         excess = self._excess(scores)
-        block = 1.5 * np.sqrt(excess)
+        block = 2.0 * np.sqrt(excess)
+        block[1:] = np.maximum(block[1:], TAIL_SWING * block[0])
         variance = np.maximum(scores.var(axis=0), 1e-12)
         rho = np.maximum(excess / variance, self.teachers[0].shared)
         allowed = harmless / max(float(reference.std()), 1e-12)
@@ -264,8 +280,10 @@ def fit_direction(
     scores = (learnt - centre) @ project
     few = scores[unusual[even]]
     # blocks stand together: their means are then sums over stretches
-    order = np.argsort(blocks[~even], kind="stable")
+    fine = time_blocks(times, SCALES[1])
+    order = np.argsort(fine[~even], kind="stable")
     odd_blocks = blocks[~even][order]
+    short = fine[~even][order] if len(values) >= SMALLEST_BLOCK * SCALES[1] else odd_blocks
     odd = ((values[~even] - centre) @ project)[order]
     # from the odd rows: the components were learnt on the even ones, wobble and all, and so hide it
     ratio, inverse = variance_ratio(odd, odd_blocks)
@@ -293,4 +311,5 @@ def fit_direction(
         teachers=(every, rare),
         odd=odd,
         odd_starts=np.flatnonzero(np.diff(odd_blocks, prepend=-1)),
+        fine_starts=np.flatnonzero(np.diff(short, prepend=-1)),
     )
