@@ -7,7 +7,8 @@ Location and spread, either way: 1 + lambda (+-score - tau), lambda in {.1, .3, 
 so large that a factor could fall below 0), tau = z sigma / sqrt(N) + 1.5 sqrt(v) with
 sigma = .577 (location), .447 (spread) and v the wobble of the baseline's time blocks.
 Tails, upwards only: likelihood ratios of p0 + eps (1 - p0) against p0, eps in {.02, .06, .2}, p0 the
-Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-5) + 1.5 sqrt(v).
+Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-5) + 1.5 sqrt(v), or a quarter of
+the location's 1.5 sqrt(v) if that is more.
 While |E[score]| <= tau, and a tail's rate is at most p0, every bet has mean <= 1, so products are
 e-values. Wobble of sd sqrt(v) between windows is paid for twice: by tau, which holds what lasts, and
 by raising the product of a window to the power a = 1 / (1 + n rho) (``blocks``), which holds what is
