@@ -17,18 +17,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monitor import evidence, promotion
 from monitor.analyse import Analyser
 from monitor.attribute import top_words
-from monitor.baseline import baseline_bytes, build_baseline, save_baseline
-from monitor.baseline_in_force import BaselineInForce
+from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.config.configuration import Config
 from monitor.drift.detector import WindowFacts
 from monitor.errors import HeadwatchError
-from monitor.integrated_words import IntegratedWords
 from monitor.judging import Given, judge_given
-from monitor.live_baseline import LiveBaseline
-from monitor.new_normal import NewNormal
+from monitor.live import evidence, promotion
+from monitor.live.in_force import BaselineInForce
+from monitor.live.integrated_words import IntegratedWords
+from monitor.live.learning import LiveBaseline
+from monitor.live.new_normal import NewNormal
+from monitor.live.unjudged import unjudged
+from monitor.live.watched_model import WatchedModel
 from monitor.privacy import WordPrivacy
 from monitor.records import Baseline, Features, OutboxRecord, Sample, State, Verdict
 from monitor.replay.source import resolve_source
@@ -36,8 +38,6 @@ from monitor.sampling import subsample
 from monitor.stacking import stack
 from monitor.state.rows import WindowRow
 from monitor.state.store import StateStore
-from monitor.unjudged import unjudged
-from monitor.watched_model import WatchedModel
 
 log = logging.getLogger("headwatch.cycle")
 
@@ -360,17 +360,11 @@ class Cycle:
     def _finish_learning(self) -> None:
         self._attribute_learnt()
         model = self.analyser.model
-        shown = self.learning.shown()
-        baseline = build_baseline(
-            self.learning.features(),
+        baseline = self.learning.frozen(
             identity=model.identity,
             statistics=model.statistics,
             probe=self.model.probe(),
-            source="live",
-            created=self._clock(),
-            word_keys=self._privacy.name,
-            word_key_fingerprint=self._privacy.fingerprint,
-            integrated=[tuple(map(shown, request)) for request in self._words.learnt(self._context())],
+            integrated=self._words.learnt(self._context()),
         )
         record = evidence.baseline_record(baseline, baseline_bytes(baseline))
         self._store.add_outbox(self._wanted([record]))

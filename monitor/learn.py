@@ -7,7 +7,7 @@ from typing import Literal
 
 from monitor.analyse import Analyser, stack
 from monitor.attribute import top_words
-from monitor.baseline import SMALLEST, build_baseline
+from monitor.baselines.build import SMALLEST, build_baseline
 from monitor.errors import BaselineError
 from monitor.privacy import CLEAR, WordPrivacy
 from monitor.records import Baseline, Features, Sample

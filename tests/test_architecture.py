@@ -36,7 +36,7 @@ STAGES = {
     "monitor.analysis": set(),
     "monitor.drift": set(),
     # it notes what can only be counted while the words are still there
-    "monitor.baseline": {"monitor.drift"},
+    "monitor.baselines": {"monitor.drift"},
     "monitor.privacy": set(),
     "monitor.report": set(),
 }

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from monitor.backtest import cut, judge_stream
-from monitor.baseline import save_baseline
+from monitor.baselines.file_format import save_baseline
 from monitor.commands import backtest, baseline
 from monitor.errors import ConfigError, InputError, ModelError
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge

@@ -13,7 +13,7 @@ import typer
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
-from monitor.baseline import load_baseline
+from monitor.baselines.file_format import load_baseline
 from monitor.commands import backtest, baseline
 from monitor.errors import ConfigError, InputError
 from tests.models import WORDS, save_tiny

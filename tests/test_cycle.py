@@ -14,7 +14,7 @@ import pytest
 
 from monitor.drift.state import DetectorState
 from monitor.errors import BaselineError, ModelError
-from monitor.evidence import load_npz
+from monitor.live.evidence import load_npz
 from monitor.records import Sample, ServedPrediction
 from monitor.replay.probe_inputs import load_probe_texts
 from tests.cycle_bench import LEARNING, WINDOW, WORDS, Bench, edit_weights

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor import evidence
 from monitor.backtest import run_backtest
-from monitor.baseline import load_baseline
+from monitor.baselines.file_format import load_baseline
 from monitor.drift.detector import Detector, WindowFacts
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.judging import Given, judge_all
+from monitor.live import evidence
 from monitor.privacy import WordPrivacy
 from monitor.records import Features, Sample
 from monitor.tuning.profiled import Profiled

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.detection.corpora import Corpus
 from benchmarks.detection.pools import Pool
 from monitor.analyse import Analyser
-from monitor.baseline import STATISTICS_VERSION
+from monitor.baselines.file_format import STATISTICS_VERSION
 from monitor.records import (
     INPUT_MEASURES,
     ROLLOUT_MEASURES,

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.detection.pools import Pool, World
 from benchmarks.detection.streams import WINDOW_SECONDS
-from monitor.baseline import build_baseline
+from monitor.baselines.build import build_baseline
 from monitor.drift.detector import Detector
 from monitor.drift.settings import DriftSettings, mean_windows_between_false_alarms
 from monitor.records import ProbeReading

@@ -81,9 +81,9 @@ def _chosen(world: str, groups: Sequence[str]) -> list[Scenario]:
 
 
 def _quiet() -> Iterator[Piece]:
-    """10,000 windows over 10 baselines at each rate; 400 over 8 for the other models, 120 for the decoder."""
+    """10,000 windows over 10 baselines at each rate; 800 over 8 for the other models, 320 for the decoder."""
     for world in worlds():
-        baselines, windows = (10, 1000) if world == MAIN else (8, 50 if world != DECODER else 15)
+        baselines, windows = (10, 1000) if world == MAIN else (8, 100 if world != DECODER else 40)
         for seed in range(baselines):
             yield Piece(
                 part="quiet",
@@ -104,18 +104,18 @@ def _windows_by_size() -> dict[int, int]:
 
 
 def _sizes() -> Iterator[Piece]:
-    """Every window size with every size of baseline: 160 windows over 4 baselines, 60 of large ones."""
+    """Every window size with every size of baseline: 320 windows over 8 baselines, 120 of large ones."""
     for samples in BASELINES:
-        for seed in range(100, 104):
+        for seed in range(100, 108):
             arguments = {"seed": seed, "false_alarms": RATES[0], "samples": samples}
             yield Piece(part="sizes", arguments={**arguments, "sizes": _windows_by_size()})
 
 
 def _simulation() -> Iterator[Piece]:
-    """Every wobble with every window size: 160 windows over 4 baselines, 60 of large ones."""
+    """Every wobble with every window size: 320 windows over 8 baselines, 120 of large ones."""
     kinds = [(kind, wobble) for kind in KINDS for wobble in WOBBLES if wobble or kind == KINDS[0]]
     for kind, wobble in kinds:
-        for seed in range(4):
+        for seed in range(8):
             arguments = {"seed": seed, "false_alarms": RATES[0], "kind": kind, "wobble": wobble}
             yield Piece(
                 part="simulation", world=IMAGINARY, arguments={**arguments, "sizes": _windows_by_size()}
@@ -139,13 +139,13 @@ def _wobble() -> Iterator[Piece]:
 
 
 def _delays() -> Iterator[Piece]:
-    """5 baselines of the rows that have a goal, 2 of the others; for the other models rows with a goal."""
+    """8 baselines of rows with a goal, 3 of the others; on the other models 4 and 2 of rows with a goal."""
     for world in worlds():
         for row in _chosen(world, ("fault", "shift", "trigger", "life")):
             if world != MAIN and row.goal is None:
                 continue
-            wanted = 5 if row.goal is not None else 2
-            for seed in range(wanted if world == MAIN else 2 if world != DECODER else 1):
+            wanted = 8 if row.goal is not None else 3
+            for seed in range(wanted if world == MAIN else 4 if world != DECODER else 2):
                 yield Piece(
                     part="delays",
                     world=world,

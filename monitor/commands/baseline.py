@@ -74,8 +74,8 @@ def build(
         raise ConfigError("--publish: needs --tracking-uri; give the MLflow server's address")
     require_place("--output", output, makes_folders=True)
 
-    from monitor.baseline import baseline_bytes, save_baseline
-    from monitor.baseline_coverage import coverage_warnings
+    from monitor.baselines.coverage import coverage_warnings
+    from monitor.baselines.file_format import baseline_bytes, save_baseline
     from monitor.commands.progress import progress
     from monitor.commands.samples import load_analyser, named_as_options, read_input
     from monitor.config.configuration import PrivacySettings
@@ -154,8 +154,8 @@ def show(
     """Say what a baseline holds, what would be found with it and how soon, and what it has not seen."""
     require_window(window)
     settings = drift_settings(false_alarms)
-    from monitor.baseline import load_baseline
-    from monitor.baseline_coverage import coverage_warnings
+    from monitor.baselines.coverage import coverage_warnings
+    from monitor.baselines.file_format import load_baseline
     from monitor.commands import smallest_effects
 
     baseline = load_baseline(file)
@@ -232,7 +232,7 @@ def _key(path: Path) -> bytes:
 
 
 def _files(folder: Path) -> list[dict[str, Any]]:
-    from monitor.baseline import load_baseline
+    from monitor.baselines.file_format import load_baseline
     from monitor.errors import BaselineError
 
     if not folder.is_dir():

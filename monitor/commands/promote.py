@@ -17,7 +17,7 @@ from monitor.config.configuration import Config, load_config
 from monitor.errors import BaselineError, ConfigError, StateError
 
 if TYPE_CHECKING:
-    from monitor.promotion import Answer
+    from monitor.live.promotion import Answer
     from monitor.state.store import StateStore
 
 CURRENT = "current.headwatch"
@@ -67,8 +67,8 @@ def promote(
 
 
 def _switch(file: Path, folder: Path) -> None:
-    from monitor.baseline import load_baseline
-    from monitor.baseline_files import copy_whole, keep_under_version, link_current, version_file
+    from monitor.baselines.file_format import load_baseline
+    from monitor.baselines.folder import copy_whole, keep_under_version, link_current, version_file
 
     version = load_baseline(file).version
     current = folder / CURRENT
@@ -122,7 +122,7 @@ def _accept(config: Config, patience: float) -> None:
 
 def _done_here(config: Config, store: StateStore, request: str) -> Answer:
     """No sidecar runs: do as it would."""
-    from monitor import promotion
+    from monitor.live import promotion
     from monitor.sidecar.sinks import build_sinks
     from monitor.sidecar.watching import build_cycle
 
@@ -138,7 +138,7 @@ def _done_here(config: Config, store: StateStore, request: str) -> Answer:
 
 
 def _done_by_sidecar(store: StateStore, request: str, patience: float) -> Answer:
-    from monitor import promotion
+    from monitor.live import promotion
 
     deadline = time.monotonic() + patience
     answer = None

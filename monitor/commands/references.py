@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.analyse import Analyser
-from monitor.baseline import ADVISED, check_fits, load_baseline
+from monitor.baselines.build import ADVISED
+from monitor.baselines.file_format import check_fits, load_baseline
 from monitor.commands.progress import progress
 from monitor.commands.rates import mean_windows
 from monitor.commands.samples import read_input

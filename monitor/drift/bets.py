@@ -53,6 +53,10 @@ TAIL_SWING = 0.25
 FEW_Z = 6.0
 FEW_LEVEL = 1e-5
 """Of channels with a handful of features, where fewer errors can add up."""
+FEW_SWING = 0.08
+"""Of such channels: by how much a tail moves with a location that may have moved by its tolerance."""
+FULL_SWING = 0.05
+"""Rarer tails of such channels move by less, in proportion: a normal 1 % tail by a fifth of a 5 % one."""
 GRID = 0.01
 """Values are compared on a grid of .01 sd: re-batching moves them by up to .007."""
 _RANGE = 1200
@@ -138,10 +142,12 @@ def fit_bets(
     z: float = Z,
     tail_level: float = TAIL_LEVEL,
     unseen: float = UNSEEN,
+    moved: float = 0.0,
 ) -> RankBets:
     """Freeze the baseline: values (sample, feature) in units of its sd, time of each sample.
 
-    ``z``: standard errors in the tolerance; ``tail_level``: of the bounds p0; ``unseen``: kappa.
+    ``z``: standard errors in the tolerance; ``tail_level``: of the bounds p0; ``unseen``: kappa;
+    ``moved``: by how much of the location's tolerance a tail of 5 % may move beyond its own bound.
     """
     samples, features = values.shape
     grid = _grid(values)
@@ -157,8 +163,10 @@ def fit_bets(
     floor = np.array(SIGMA)[:, None] * z / np.sqrt(samples)
     hits = raw[2:].sum(axis=1)
     bound = upper_bound(hits.ravel(), samples, tail_level).reshape(hits.shape)
-    # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location
-    swing = np.maximum(wobble[2:], TAIL_SWING * wobble[0])
+    # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location,
+    # and where ``moved``, with what the location's floor tolerates unseen
+    goes = np.minimum(hits / samples / FULL_SWING, 1.0) if moved else 1.0
+    swing = np.maximum(wobble[2:], TAIL_SWING * wobble[0] * goes) + moved * floor[0] * goes
     tolerance, paid = floor + wobble[:2], np.minimum(bound + swing, 1.0)
     missed = np.maximum(unseen * raw.var(axis=1) * BLOCKS / samples, 1e-12)
     return RankBets(

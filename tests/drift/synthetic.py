@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from monitor.baseline import build_baseline
+from monitor.baselines.build import build_baseline
 from monitor.drift.detector import Detector, WindowFacts
 from monitor.drift.settings import DriftSettings
 from monitor.privacy import in_clear

@@ -74,6 +74,7 @@ def _logged_steps(uri: str) -> list[int]:
     assert experiment is not None
     steps: list[int] = []
     run: Any
-    for run in client.search_runs([experiment.experiment_id]):
+    # an episode's run repeats the figures of its windows, so only the days are counted
+    for run in client.search_runs([experiment.experiment_id], "tags.`headwatch.kind` = 'day'"):
         steps += [point.step for point in client.get_metric_history(run.info.run_id, "window/samples")]
     return steps

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor import evidence, promotion
-from monitor.baseline import load_baseline
-from monitor.promotion import Answer
+from monitor.baselines.file_format import load_baseline
+from monitor.live import evidence, promotion
+from monitor.live.promotion import Answer
 from monitor.records import Sample
 from monitor.stacking import stack
 from tests.cycle_bench import LEARNING, WINDOW, Bench, edit_weights

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from monitor import evidence
-from monitor.live_baseline import map_words
+from monitor.live import evidence
+from monitor.live.learning import map_words
 from monitor.privacy import WordPrivacy
 from monitor.records import Features
 from monitor.sampling import bottom_k, hash_id

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from monitor.baseline import SUFFIX, load_baseline
+from monitor.baselines.file_format import SUFFIX, load_baseline
 
 
 def version_file(folder: Path, version: str) -> Path:

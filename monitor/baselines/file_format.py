@@ -7,7 +7,6 @@ arrays. Written atomically, mode 0600.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -15,19 +14,13 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.drift.blocks import time_blocks
-from monitor.drift.repeats import largest_share
-from monitor.drift.surprisal import surprisal
-from monitor.drift.tokens import word_wobble
 from monitor.errors import BaselineError
 from monitor.records import (
     INPUT_MEASURES,
@@ -42,66 +35,7 @@ from monitor.records import (
 SCHEMA = 2
 STATISTICS_VERSION = 1
 """Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
-SMALLEST = 100
-ADVISED = 2000
 SUFFIX = ".headwatch"
-_CLEAR = "clear"
-
-
-def build_baseline(
-    features: Features,
-    *,
-    identity: ModelIdentity,
-    statistics: Sequence[str],
-    probe: ProbeReading | None,
-    source: Literal["log", "live"],
-    created: float,
-    integrated: Sequence[Sequence[str]] = (),
-    word_keys: Callable[[str, int], str] | None = None,
-    word_key_fingerprint: str = _CLEAR,
-) -> Baseline:
-    """Freeze ``features``; ``word_keys(word, requests)`` names each word (None: all in clear).
-
-    ``integrated``: the top words by Integrated Gradients of a subsample of the requests.
-    Raises BaselineError if there are too few samples to tell anything from them.
-    """
-    if len(features) < SMALLEST:
-        raise BaselineError(
-            f"baseline samples = {len(features)}: must be at least {SMALLEST}, and {ADVISED} are advised; "
-            "give more inputs"
-        )
-    present = Counter(word for words in features.words for word in set(words))
-    top = Counter(word for words in features.top_words for word in set(words))
-    chosen = Counter(word for words in integrated for word in set(words))
-    wobble = (word_wobble(features.words, features.times), word_wobble(features.top_words, features.times))
-    counts: dict[str, WordCount] = {}
-    for word in sorted({*present, *top, *chosen}):
-        name = word if word_keys is None else word_keys(word, max(present[word], top[word]))
-        counts[name] = WordCount(
-            present=present[word],
-            top=top[word],
-            integrated=chosen[word],
-            wobble=(wobble[0].get(word, 0.0), wobble[1].get(word, 0.0)),
-        )
-    nothing = ((),) * len(features)
-    ids = tuple(str(index) for index in range(len(features)))
-    bare = replace(features, ids=ids, words=nothing, top_words=nothing)
-    return Baseline(
-        version=_version(bare, identity, created),
-        created=created,
-        source=source,
-        statistics=tuple(statistics),
-        identity=identity,
-        features=bare,
-        words=counts,
-        requests=len(features),
-        attributed_requests=sum(1 for words in features.top_words if words),
-        integrated_requests=len(integrated),
-        surprisal=surprisal(features.words, present.__getitem__, len(features), own=True),
-        largest_repeat=largest_share(features.words, time_blocks(features.times)),
-        word_key_fingerprint=word_key_fingerprint,
-        probe=probe,
-    )
 
 
 def baseline_bytes(baseline: Baseline) -> bytes:
@@ -309,10 +243,3 @@ def _check_shapes(baseline: Baseline) -> None:
     for name in ("ids", "words", "top_words"):
         if len(getattr(features, name)) != count:
             raise ValueError(f"{name} has {len(getattr(features, name))} rows, its header tells of {count}")
-
-
-def _version(features: Features, identity: ModelIdentity, created: float) -> str:
-    """Twelve hex digits that tell this baseline from every other."""
-    digest = hashlib.sha256(features.profile.tobytes())
-    digest.update(f"{identity.weights_hash} {identity.revision} {created!r}".encode())
-    return digest.hexdigest()[:12]

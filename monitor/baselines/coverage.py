@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline import ADVISED
+from monitor.baselines.build import ADVISED
 from monitor.drift.blocks import BLOCKS
 from monitor.records import Baseline
 

@@ -8,13 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.baseline import (
-    baseline_bytes,
-    build_baseline,
-    check_fits,
-    load_baseline,
-    save_baseline,
-)
+from monitor.baselines.build import build_baseline
+from monitor.baselines.file_format import baseline_bytes, check_fits, load_baseline, save_baseline
 from monitor.errors import BaselineError
 from monitor.privacy import WordPrivacy
 from tests.drift.synthetic import STATISTICS, draw_baseline, draw_features, identity

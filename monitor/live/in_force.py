@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor import evidence
-from monitor.baseline import check_fits, load_baseline, save_baseline
+from monitor.baselines.file_format import check_fits, load_baseline, save_baseline
 from monitor.config.configuration import Config
 from monitor.drift.detector import Detector, DetectorState
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import BaselineError
+from monitor.live import evidence
 from monitor.privacy import WordPrivacy
 from monitor.records import Baseline, ModelIdentity
 from monitor.state.store import StateStore

@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from monitor import evidence
-from monitor.baseline import SMALLEST, baseline_bytes, build_baseline, save_baseline
-from monitor.baseline_coverage import coverage_warnings
-from monitor.baseline_files import put_in_force, version_file
-from monitor.baseline_in_force import BaselineInForce
+from monitor.baselines.build import SMALLEST, build_baseline
+from monitor.baselines.coverage import coverage_warnings
+from monitor.baselines.file_format import baseline_bytes, save_baseline
+from monitor.baselines.folder import put_in_force, version_file
 from monitor.errors import BaselineError, StateError
-from monitor.integrated_words import IntegratedWords
-from monitor.live_baseline import map_words
-from monitor.new_normal import NewNormal
+from monitor.live import evidence
+from monitor.live.in_force import BaselineInForce
+from monitor.live.integrated_words import IntegratedWords
+from monitor.live.learning import map_words
+from monitor.live.new_normal import NewNormal
 from monitor.records import Baseline, OutboxRecord, ProbeReading, Verdict
 from monitor.replay.replayed_model import ReplayModel
 from monitor.state.store import StateStore

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monitor import evidence
+from monitor.baselines.build import build_baseline
 from monitor.config.configuration import BaselineSettings
+from monitor.live import evidence
 from monitor.privacy import WordPrivacy
-from monitor.records import Features
+from monitor.records import Baseline, Features, ModelIdentity, ProbeReading
 from monitor.state.settings import WindowSettings
 from monitor.state.store import StateStore
 
@@ -113,6 +114,28 @@ class LiveBaseline:
         enough = self.privacy.minimum_requests
         clear = {self.hashed(word): word for word, count in self._seen.items() if count >= enough}
         return lambda word: clear.get(word, word)
+
+    def frozen(
+        self,
+        *,
+        identity: ModelIdentity,
+        statistics: Sequence[str],
+        probe: ProbeReading | None,
+        integrated: Sequence[Sequence[str]],
+    ) -> Baseline:
+        """The baseline, as of now; ``integrated``: hashed top words by Integrated Gradients."""
+        shown = self.shown()
+        return build_baseline(
+            self.features(),
+            identity=identity,
+            statistics=statistics,
+            probe=probe,
+            source="live",
+            created=self._clock(),
+            word_keys=self.privacy.name,
+            word_key_fingerprint=self.privacy.fingerprint,
+            integrated=[tuple(map(shown, request)) for request in integrated],
+        )
 
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""

@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from monitor.baseline import save_baseline
-from monitor.baseline_coverage import coverage_warnings
+from monitor.baselines.coverage import coverage_warnings
+from monitor.baselines.file_format import save_baseline
 from monitor.commands import baseline as commands
 from tests.drift.synthetic import draw_baseline
 

@@ -1,0 +1,1 @@
+"""What the running sidecar keeps between the jobs of a cycle: the model, baselines, episodes, evidence."""
