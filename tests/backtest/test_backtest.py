@@ -5,35 +5,15 @@ import random
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from monitor.backtest import cut, judge_stream
 from monitor.baselines.file_format import save_baseline
-from monitor.commands import backtest, baseline
 from monitor.errors import ConfigError, InputError, ModelError
 from tests.drift.synthetic import draw_baseline, draw_features, fit, judge
-from tests.models import WORDS, save_tiny
+from tests.models import WORDS
 
 # Enough of them that requests differ: a burst of near-identical ones would be thinned.
 OTHERS = [word for word in WORDS if word.isalpha()][12:]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_tiny("bert", tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def command():
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("backtest")(backtest.backtest)
-    app.add_typer(baseline.app, name="baseline")
-
-    def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return run
 
 
 def log(path, count, *, seed, words=None, extra=()):

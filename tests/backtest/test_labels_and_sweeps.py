@@ -9,33 +9,13 @@ import stat
 from pathlib import Path
 
 import pytest
-import typer
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 from monitor.baselines.file_format import load_baseline
-from monitor.commands import backtest, baseline
 from monitor.errors import ConfigError, InputError
-from tests.models import WORDS, save_tiny
+from tests.models import WORDS
 
 START = 1_769_860_800.0
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_tiny("bert", tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def command():
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command("backtest")(backtest.backtest)
-    app.add_typer(baseline.app, name="baseline")
-
-    def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return run
 
 
 def texts(count, *, seed, words=None):
