@@ -95,6 +95,11 @@ def _delays(rows: Rows) -> Iterator[Goal]:
             figure=", ".join(f"{row['scenario']}: {windows(row['median_delay'])}" for row in group_rows),
             reached=all(row["reached"] for row in group_rows),
         )
+    yield from _named(rows)
+    yield from _quiet_again(rows)
+
+
+def _named(rows: Rows) -> Iterator[Goal]:
     triggers = [row for row in rows if row["word_named"] is not None]
     if triggers:
         named = sum(row["word_named"] for row in triggers)
@@ -105,15 +110,21 @@ def _delays(rows: Rows) -> Iterator[Goal]:
             figure=f"{named} of {found} alarms",
             reached=named == found,
         )
-    ended = [row for row in rows if row["median_recovery"] is not None and row["group"] != "life"]
-    if ended:
-        worst = max(ended, key=lambda row: row["median_recovery"])
-        yield Goal(
-            name="quiet again after the shift has ended (slowest median)",
-            wanted="within 3 windows",
-            figure=f"{worst['median_recovery']:g} ({worst['scenario']}, {worst['world']})",
-            reached=worst["median_recovery"] <= 3,
-        )
+
+
+def _quiet_again(rows: Rows) -> Iterator[Goal]:
+    """Of the shifts that were found: after how many quiet windows it was said that they ended."""
+    ended = [row for row in rows if row["median_delay"] is not None and row["group"] != "life"]
+    if not ended:
+        return
+    slow = [row for row in ended if row["median_recovery"] is None or row["median_recovery"] > 3]
+    told = ", ".join(f"{row['scenario']}, {row['world']}: {windows(row['median_recovery'])}" for row in slow)
+    yield Goal(
+        name="quiet again after the shift has ended (medians), with evidence for it",
+        wanted="within 3 windows",
+        figure=f"{len(ended) - len(slow)} of {len(ended)} scenarios" + (f"; {told}" if told else ""),
+        reached=not slow and all(row["median_recovery_log_evidence"] for row in ended),
+    )
 
 
 def windows(value: float | None) -> str:
@@ -124,6 +135,12 @@ def windows(value: float | None) -> str:
 def _localisation(rows: Rows) -> Iterator[Goal]:
     for row in rows:
         if row["damage"] == "all":
+            yield Goal(
+                name=f"delay, single damaged heads, {row['world']}",
+                wanted="at most 1",
+                figure=f"{windows(row['median_delay'])} (median), {row['alarmed']} of {row['trials']} found",
+                reached=row["median_delay"] is not None and row["median_delay"] <= 1,
+            )
             for key, name, wanted in (
                 ("right_from_stream", "from the stream", 0.97),
                 ("right_by_probe", "by the probe", 1.0),

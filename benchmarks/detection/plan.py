@@ -22,12 +22,16 @@ WINDOW = 200
 MAIN, DECODER = "sentiment", "smollm2"
 IMAGINARY = "simulation"
 TRACED = "guardian 5 %"
-COMPARED = (
+QUIET = (
     "clean, iid",
     "label mix",
     "length mix",
     "time of day, sine of .2 sd",
     "bursts of one request",
+    "recurring requests, 50 % of 300 texts",
+)
+COMPARED = (
+    *QUIET,
     "imdb 5 %",
     "imdb 10 %",
     "imdb same style 10 %",
@@ -123,19 +127,23 @@ def _simulation() -> Iterator[Piece]:
 
 
 def _wobble() -> Iterator[Piece]:
-    """75 windows of each of 8 baselines, at one false alarm per 100 windows and at the default rate."""
-    for row in _chosen(MAIN, ("wobble",)):
-        for seed in range(8):
-            yield Piece(
-                part="wobble",
-                arguments={
-                    "scenario": row.name,
-                    "seed": seed,
-                    "rates": (RATES[0], RATES[2]),
-                    "size": WINDOW,
-                    "windows": 75,
-                },
-            )
+    """75 windows of each of 8 baselines (25 on the second encoder), at two rates of false alarms."""
+    for world in worlds():
+        if world == DECODER:
+            continue
+        for row in _chosen(world, ("wobble",)):
+            for seed in range(8):
+                yield Piece(
+                    part="wobble",
+                    world=world,
+                    arguments={
+                        "scenario": row.name,
+                        "seed": seed,
+                        "rates": (RATES[0], RATES[2]),
+                        "size": WINDOW,
+                        "windows": 75 if world == MAIN else 25,
+                    },
+                )
 
 
 def _delays() -> Iterator[Piece]:
@@ -175,20 +183,19 @@ def _cost() -> Iterator[Piece]:
 
 
 def _comparison() -> Iterator[Piece]:
-    """One baseline of the chosen rows, on the main model, Evidently on it too."""
-    for world in (MAIN,):
-        for seed in range(1):
-            yield Piece(
-                part="comparison",
-                world=world,
-                arguments={
-                    "seed": seed,
-                    "scenarios": [name for name in COMPARED if name in rows_of(world, smoke=False)],
-                    "size": WINDOW,
-                    "quiet_windows": 60,
-                    "slow_ones": seed == 0 and world == MAIN,
-                },
-            )
+    """8 baselines of the quiet rows, 3 of the others, on the main model; one for what is slow (Evidently)."""
+    known = [name for name in COMPARED if name in rows_of(MAIN, smoke=False)]
+    for seed in range(8):
+        yield Piece(
+            part="comparison",
+            arguments={
+                "seed": seed,
+                "scenarios": known if seed < 3 else [name for name in known if name in QUIET],
+                "size": WINDOW,
+                "quiet_windows": 60,
+                "slow_ones": seed == 0,
+            },
+        )
 
 
 def _trace() -> Iterator[Piece]:

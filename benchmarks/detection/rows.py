@@ -16,6 +16,7 @@ from benchmarks.detection.streams import (
     WINDOW_SECONDS,
     bursts,
     quiet,
+    recurring,
     relabelled,
     shifting,
     twice,
@@ -192,6 +193,14 @@ def life(shifts: Sequence[str], *, label: int, shares: Sequence[float]) -> list[
     ]
     rows += [
         Scenario(name="every request twice", group="wobble", build=twice),
+        *(
+            Scenario(
+                name=f"recurring requests, {100 * share:g} % of {texts:,} texts",
+                group="wobble",
+                build=partial(recurring, share=share, texts=texts),
+            )
+            for share, texts in ((0.3, 100), (0.5, 300), (0.9, 1000))
+        ),
         Scenario(name="bursts of one request", group="wobble", build=bursts),
         Scenario(
             name="bursts of near-duplicates",

@@ -200,6 +200,29 @@ def twice(world: World, seed: int, size: int) -> Stream:
     )
 
 
+def recurring(world: World, seed: int, size: int, *, share: float, texts: int) -> Stream:
+    """A ``share`` of all requests, before and after, is one of ``texts`` popular ones (Zipf, exponent .8)."""
+    rng = np.random.default_rng([seed, 6])
+    parts = split(world.pools["held_out"], rng)
+    popular = rng.choice(parts.rest, min(texts, len(parts.rest) // 2), replace=False)
+    rest = np.setdiff1d(parts.rest, popular, assume_unique=True)
+    chance = np.arange(1.0, len(popular) + 1.0) ** -0.8
+    chance /= chance.sum()
+
+    def mixed_in(fresh: Rows) -> Rows:
+        often = rng.random(len(fresh)) < share
+        return np.where(often, rng.choice(popular, len(fresh), p=chance), fresh)
+
+    def windows() -> Iterator[Pool]:
+        while True:
+            yield parts.pool.take(mixed_in(draw_rows(rest, size, None, rng)))
+
+    return Stream(
+        baseline=replace(parts, baseline=mixed_in(parts.baseline)).baseline_pool(),
+        windows=timed(windows(), start=parts.span, seconds=WINDOW_SECONDS),
+    )
+
+
 def bursts(
     world: World, seed: int, size: int, *, pool: str = "held_out", share: float = 0.3, every: int = 10
 ) -> Stream:

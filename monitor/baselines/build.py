@@ -46,6 +46,14 @@ def build_baseline(
     top = Counter(word for words in features.top_words for word in set(words))
     chosen = Counter(word for words in integrated for word in set(words))
     wobble = (word_wobble(features.words, features.times), word_wobble(features.top_words, features.times))
+    blocks = time_blocks(features.times)
+    half = blocks % 2
+    even = Counter(
+        word
+        for words, odd in zip(features.words, half.tolist(), strict=True)
+        if not odd
+        for word in set(words)
+    )
     counts: dict[str, WordCount] = {}
     for word in sorted({*present, *top, *chosen}):
         name = word if word_keys is None else word_keys(word, max(present[word], top[word]))
@@ -54,6 +62,7 @@ def build_baseline(
             top=top[word],
             integrated=chosen[word],
             wobble=(wobble[0].get(word, 0.0), wobble[1].get(word, 0.0)),
+            even=even[word],
         )
     nothing = ((),) * len(features)
     ids = tuple(str(index) for index in range(len(features)))
@@ -69,8 +78,13 @@ def build_baseline(
         requests=len(features),
         attributed_requests=sum(1 for words in features.top_words if words),
         integrated_requests=len(integrated),
-        surprisal=surprisal(features.words, present.__getitem__, len(features), own=True),
-        largest_repeat=largest_share(features.words, time_blocks(features.times)),
+        surprisal=surprisal(
+            features.words,
+            lambda word: (even[word], present[word] - even[word]),
+            (len(half) - int(half.sum()), int(half.sum())),
+            1 - half,
+        ),
+        largest_repeat=largest_share(features.words, blocks),
         word_key_fingerprint=word_key_fingerprint,
         probe=probe,
     )

@@ -32,7 +32,7 @@ from monitor.records import (
     WordCount,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 STATISTICS_VERSION = 1
 """Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
 SUFFIX = ".headwatch"
@@ -49,7 +49,7 @@ def baseline_bytes(baseline: Baseline) -> bytes:
         "statistics": list(baseline.statistics),
         "identity": baseline.identity.to_json(),
         "words": {
-            word: [count.present, count.top, count.integrated, *count.wobble]
+            word: [count.present, count.top, count.integrated, *count.wobble, count.even]
             for word, count in baseline.words.items()
         },
         "requests": baseline.requests,
@@ -193,7 +193,13 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         identity=ModelIdentity.from_json(header["identity"]),
         features=Features.from_arrays(own),
         words={
-            word: WordCount(present=count[0], top=count[1], integrated=count[2], wobble=(count[3], count[4]))
+            word: WordCount(
+                present=count[0],
+                top=count[1],
+                integrated=count[2],
+                wobble=(count[3], count[4]),
+                even=count[5],
+            )
             for word, count in header["words"].items()
         },
         requests=header["requests"],

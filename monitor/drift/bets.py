@@ -7,8 +7,8 @@ Location and spread, either way: 1 + lambda (+-score - tau), lambda in {.1, .3, 
 so large that a factor could fall below 0), tau = z sigma / sqrt(N) + 1.5 sqrt(v) with
 sigma = .577 (location), .447 (spread) and v the wobble of the baseline's time blocks.
 Tails, upwards only: likelihood ratios of p0 + eps (1 - p0) against p0, eps in {.02, .06, .2}, p0 the
-Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-5) + 1.5 sqrt(v), or a quarter of
-the location's 1.5 sqrt(v) if that is more.
+Clopper-Pearson bound of the baseline's own rate (level 1e-7 or 1e-5) + 1.5 sqrt(v); v of a tail is at
+least what the location's v does to it (``tail_swing``), since rare events hide their own.
 While |E[score]| <= tau, and a tail's rate is at most p0, every bet has mean <= 1, so products are
 e-values. Wobble of sd sqrt(v) between windows is paid for twice: by tau, which holds what lasts, and
 by raising the product of a window to the power a = 1 / (1 + n rho) (``blocks``), which holds what is
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from monitor.drift.blocks import BLOCKS, intraclass, worth
 from monitor.drift.rates import upper_bound
@@ -48,15 +49,13 @@ Z = 6.0
 TAIL_LEVEL = 1e-7
 UNSEEN = 0.9
 """kappa: wobble of .9 of the blocks' sampling variance is missed by them one time in three."""
-TAIL_SWING = 0.25
-"""By how much a tail's rate moves at most with the location score of its feature."""
+SWING = 1.35
+"""Room above what a small shift of a normal feature does to its tails (``tail_swing``)."""
 FEW_Z = 6.0
 FEW_LEVEL = 1e-5
 """Of channels with a handful of features, where fewer errors can add up."""
-FEW_SWING = 0.08
-"""Of such channels: by how much a tail moves with a location that may have moved by its tolerance."""
-FULL_SWING = 0.05
-"""Rarer tails of such channels move by less, in proportion: a normal 1 % tail by a fifth of a 5 % one."""
+FEW_MOVED = 0.3
+"""Of such channels: the share of the location's standard errors that a tail may move with, unseen."""
 GRID = 0.01
 """Values are compared on a grid of .01 sd: re-batching moves them by up to .007."""
 _RANGE = 1200
@@ -135,6 +134,18 @@ def tail_gain(hits: NDArray[np.floating], samples: int, paid: Floats, share: flo
     return gain
 
 
+def tail_swing(rate: Floats | float) -> Floats:
+    """By how much a tail of this rate moves with the location score 2u - 1 of its feature.
+
+    Where a normal feature moves by a little, its tail of rate p moves by phi(z_p) and its location
+    score by 1 / sqrt(pi) of that: sqrt(pi) phi(z_p) = .05, .09, .18, .31 at 1, 2, 5, 10 %. The room of
+    a third above that is for shifts of up to half an sd.
+    """
+    density = np.exp(-0.5 * ndtri(np.clip(rate, 1e-12, 0.5)) ** 2) / np.sqrt(2 * np.pi)
+    swing: Floats = SWING * np.sqrt(np.pi) * density
+    return swing
+
+
 def fit_bets(
     values: NDArray[np.floating],
     times: NDArray[np.float64],
@@ -147,7 +158,7 @@ def fit_bets(
     """Freeze the baseline: values (sample, feature) in units of its sd, time of each sample.
 
     ``z``: standard errors in the tolerance; ``tail_level``: of the bounds p0; ``unseen``: kappa;
-    ``moved``: by how much of the location's tolerance a tail of 5 % may move beyond its own bound.
+    ``moved``: the share of the location's standard errors by which tails may move besides.
     """
     samples, features = values.shape
     grid = _grid(values)
@@ -159,14 +170,17 @@ def fit_bets(
     centre = raw[:2].mean(axis=1)
     centre[0] = 0.0
     rho = np.stack([intraclass(score, times) for score in raw])
-    wobble = 1.5 * np.sqrt(rho * raw.var(axis=1))
     floor = np.array(SIGMA)[:, None] * z / np.sqrt(samples)
     hits = raw[2:].sum(axis=1)
     bound = upper_bound(hits.ravel(), samples, tail_level).reshape(hits.shape)
     # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location,
-    # and where ``moved``, with what the location's floor tolerates unseen
-    goes = np.minimum(hits / samples / FULL_SWING, 1.0) if moved else 1.0
-    swing = np.maximum(wobble[2:], TAIL_SWING * wobble[0] * goes) + moved * floor[0] * goes
+    # and where ``moved``, with what the location's standard errors tolerate unseen
+    share = tail_swing(hits / samples)
+    excess = rho * raw.var(axis=1)
+    excess[2:] = np.maximum(excess[2:], share**2 * excess[0])
+    rho[2:] = excess[2:] / np.maximum(raw[2:].var(axis=1), 1e-12)
+    wobble = 1.5 * np.sqrt(excess)
+    swing = wobble[2:] + moved * share * floor[0]
     tolerance, paid = floor + wobble[:2], np.minimum(bound + swing, 1.0)
     missed = np.maximum(unseen * raw.var(axis=1) * BLOCKS / samples, 1e-12)
     return RankBets(
@@ -177,7 +191,7 @@ def fit_bets(
         before=hits / samples,
         paid=paid,
         rho=rho,
-        most=_most(tolerance, paid, hits / samples, missed, rho * raw.var(axis=1)),
+        most=_most(tolerance, paid, hits / samples, missed, excess),
         samples=samples,
     )
 

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from monitor.drift.arrays import Arrays
-from monitor.drift.bets import LAMBDAS, SHARES, STAKES, TAIL_SWING, tail_gain
+from monitor.drift.bets import LAMBDAS, SHARES, STAKES, tail_gain, tail_swing
 from monitor.drift.blocks import (
     CLEAR,
     SCALES,
@@ -58,7 +58,7 @@ SHAPE = (len(TEACHERS), len(MEMORIES), len(BETS), STAKES)
 PIECES_KEPT = 48
 TAILS = (0.02, 0.005)
 TAIL_LEVEL = 0.005
-SLACK = 5.0
+SLACK = 3.0
 HARMLESS = 0.5
 LESSON = 200
 """Samples of a window that may teach the rest of it."""
@@ -213,8 +213,8 @@ class Direction:
         ranks[order] = (np.arange(rows) + 1.0) / (rows + 1)
         scores = np.stack([2 * ranks - 1, *((ranks > 1 - tail).astype(np.float64) for tail in TAILS)], axis=1)
         excess = self._excess(scores)
+        excess[1:] = np.maximum(excess[1:], tail_swing(np.array(TAILS)) ** 2 * excess[0])
         block = 2.0 * np.sqrt(excess)
-        block[1:] = np.maximum(block[1:], TAIL_SWING * block[0])
         variance = np.maximum(scores.var(axis=0), 1e-12)
         rho = np.maximum(excess / variance, self.teachers[0].shared)
         allowed = harmless / max(float(reference.std()), 1e-12)
@@ -286,13 +286,17 @@ def fit_direction(
     short = fine[~even][order] if len(values) >= SMALLEST_BLOCK * SCALES[1] else odd_blocks
     odd = ((values[~even] - centre) @ project)[order]
     # from the odd rows: the components were learnt on the even ones, wobble and all, and so hide it
-    ratio, inverse = variance_ratio(odd, odd_blocks)
-    excess = (ratio - 1.0) * odd.var(axis=0)
-    shared = inverse * float(excess.mean()) if excess.mean() > SHARED else 0.0
+    wobble, shared = np.zeros(kept), 0.0
+    for found in {len(np.unique(item)): item for item in (odd_blocks, short)}.values():
+        ratio, inverse = variance_ratio(odd, found)
+        excess = (ratio - 1.0) * odd.var(axis=0)
+        clear = 1.0 + CLEAR * np.sqrt(2.0 / max(len(np.unique(found)) - 1, 1))
+        wobble = np.maximum(wobble, np.where(ratio > clear, excess, 0.0) * inverse)
+        shared = max(shared, inverse * float(excess.mean()) if excess.mean() > SHARED else 0.0)
     every = Teacher(
         mean=np.zeros(kept),
         variance=np.ones(kept),
-        wobble=np.maximum(np.where(ratio > 1.6, excess, 0.0) * inverse, shared),
+        wobble=np.maximum(wobble, shared),
         learnt=len(scores),
         lasting=HARMLESS / len(values),
         shared=shared,

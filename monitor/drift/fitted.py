@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift import describe
+from monitor.drift.blocks import time_blocks
 from monitor.drift.cause import untouched
 from monitor.drift.decision import Budget, share_budget
 from monitor.drift.fidelity import Fidelity, fit_fidelity
@@ -17,7 +18,7 @@ from monitor.drift.measures import Measures, fit_measures
 from monitor.drift.recent_inputs import no_inputs
 from monitor.drift.settings import DriftSettings
 from monitor.drift.state import DetectorState, ProbeState
-from monitor.drift.surprisal import surprisal
+from monitor.drift.surprisal import Halves, surprisal
 from monitor.drift.tokens import WordBets, WordName, fit_words
 from monitor.records import (
     CHANNELS,
@@ -32,9 +33,15 @@ from monitor.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """The frozen fit. ``importance`` (layer, head) sums to 1; ``head_sd`` (layer, head, statistic)."""
+    """The frozen fit. ``importance`` (layer, head) sums to 1; ``head_sd`` (layer, head, statistic).
+
+    ``foreign_words``: the baseline's rare words are hashed with another key. ``halves``: how many of
+    its samples lie in even and in odd time blocks.
+    """
 
     baseline: Baseline
+    foreign_words: bool
+    halves: tuple[int, int]
     settings: DriftSettings
     budget: Budget
     measures: Mapping[ChannelName, Measures]
@@ -71,12 +78,14 @@ class Fitted:
 
     def surprise(self, samples: Sequence[Sequence[str]], word_name: WordName) -> NDArray[np.float32]:
         """How surprising the words of new samples are (sample,)."""
+        if self.foreign_words:
+            return np.zeros(len(samples), dtype=np.float32)
 
-        def count(word: str) -> int:
+        def counts(word: str) -> Halves:
             known = self.baseline.words.get(self.words.key(word, word_name))
-            return 0 if known is None else known.present
+            return (0, 0) if known is None else known.halves
 
-        return surprisal(samples, count, self.baseline.requests)
+        return surprisal(samples, counts, self.halves, np.arange(len(samples)) % 2)
 
     def untouched(self, state: DetectorState) -> frozenset[ChannelName]:
         """The channels whose drift no change of the model can bring about."""
@@ -108,8 +117,15 @@ class Fitted:
 def fit_baseline(
     baseline: Baseline, settings: DriftSettings, *, mean_windows: float, unseen_count: int
 ) -> Fitted:
-    """Fit every channel that the baseline can watch."""
+    """Fit every channel that the baseline can watch.
+
+    Where rare words were hashed with another key (``unseen_count``), new samples' words would all look
+    rarer than the baseline's own, so the surprise of the words is not watched.
+    """
+    if unseen_count:
+        baseline = replace(baseline, surprisal=np.zeros_like(baseline.surprisal))
     features = baseline.features
+    odd = int((time_blocks(features.times) % 2).sum())
     log_tokens = features.inputs[:, 0]
     fitted: dict[ChannelName, Measures] = {}
     names: dict[ChannelName, tuple[str, ...]] = {}
@@ -130,6 +146,8 @@ def fit_baseline(
     }
     return Fitted(
         baseline=baseline,
+        foreign_words=unseen_count > 0,
+        halves=(len(features) - odd, odd),
         settings=settings,
         budget=share_budget(mean_windows, watched),
         measures=fitted,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.drift.arrays import Arrays, nest, part
-from monitor.drift.bets import EXTREMES, FEW_LEVEL, FEW_SWING, FEW_Z, STAKES, RankBets, fit_bets
+from monitor.drift.bets import EXTREMES, FEW_LEVEL, FEW_MOVED, FEW_Z, STAKES, RankBets, fit_bets
 from monitor.drift.direction import SHAPE, Direction, DirectionMemory, fit_direction
 from monitor.drift.effects import Recent, no_windows
 from monitor.drift.evidence import Floats, Streams, fresh, log_mean
@@ -173,6 +173,6 @@ def fit_measures(
         length=length,
         bets=fit_bets(standard, times)
         if statistics
-        else fit_bets(standard, times, EXTREMES, FEW_Z, FEW_LEVEL, moved=FEW_SWING),
+        else fit_bets(standard, times, EXTREMES, FEW_Z, FEW_LEVEL, moved=FEW_MOVED),
         whole=whole,
     )

@@ -76,12 +76,19 @@ class WordCount:
 
     ``top`` by gradient x input; ``integrated`` by Integrated Gradients (of the subsample that has
     them). ``wobble``: sd of the rate (present, top) between time blocks beyond what chance gives.
+    ``even``: how many of ``present`` lie in the baseline's even time blocks.
     """
 
     present: int
     top: int
     integrated: int = 0
     wobble: tuple[float, float] = (0.0, 0.0)
+    even: int = 0
+
+    @property
+    def halves(self) -> tuple[int, int]:
+        """``present`` in even and in odd time blocks."""
+        return self.even, self.present - self.even
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +98,8 @@ class Baseline:
     ``features`` carries no words: those are only kept as ``words``, counts per word or, below
     ``minimum_requests``, per keyed hash of it (``#`` and 16 hex digits). ``attributed_requests``
     is the number of requests whose top words are known, ``integrated_requests`` of those with
-    Integrated Gradients. ``surprisal`` (sample,): see ``monitor.drift.surprisal``, each sample left
-    out of its own counts. ``largest_repeat``: the largest share of near-identical requests that a
+    Integrated Gradients. ``surprisal`` (sample,): see ``monitor.drift.surprisal``, each sample by the
+    half that it is not in. ``largest_repeat``: the largest share of near-identical requests that a
     time block held.
     """
 

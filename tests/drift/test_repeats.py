@@ -122,11 +122,32 @@ def test_the_windows_of_two_replicas_joined_either_way_are_one_window(detector):
         assert all(np.array_equal(arrays[name], array) for name, array in states[0][0].to_arrays().items())
 
 
-def test_a_baseline_with_every_request_twice_finds_new_ones_no_more_surprising():
+def halves_of(texts, half):
+    """Counts of every word in the two halves of the baseline, and their sizes."""
+    counts = [Counter(), Counter()]
+    for words, own in zip(texts, half, strict=True):
+        counts[own].update(set(words))
+    sizes = (int((half == 0).sum()), int((half == 1).sum()))
+    return (lambda word: (counts[0][word], counts[1][word])), sizes
+
+
+def test_new_requests_are_no_more_surprising_than_a_baseline_with_each_of_its_own_twice():
     rng = np.random.default_rng(9)
     texts = sentences(rng, 600)
-    twice = [*texts[:300], *texts[:300]]
-    counts = Counter(word for words in twice for word in set(words))
-    before = surprisal(twice, counts.__getitem__, len(twice), own=True)
-    after = surprisal(texts[300:], lambda word: counts.get(word, 0), len(twice))
-    assert abs(before.mean() - after.mean()) < 3 * after.std() / np.sqrt(300)
+    twice = [words for words in texts[:300] for _ in range(2)]
+    half = np.arange(600) // 30 % 2
+    counts, sizes = halves_of(twice, half)
+    before = surprisal(twice, counts, sizes, 1 - half)
+    after = surprisal(texts[300:], counts, sizes, np.arange(300) % 2)
+    assert abs(before.mean() - after.mean()) < 4 * after.std() / np.sqrt(300)
+
+
+def test_requests_that_come_again_and_again_are_no_less_surprising_than_in_the_baseline():
+    rng = np.random.default_rng(10)
+    popular, fresh_ones = sentences(rng, 40), sentences(rng, 1500)
+    stream = [popular[rng.integers(40)] if rng.random() < 0.5 else fresh_ones[index] for index in range(1500)]
+    half = np.arange(1000) // 50 % 2
+    counts, sizes = halves_of(stream[:1000], half)
+    before = surprisal(stream[:1000], counts, sizes, 1 - half)
+    after = surprisal(stream[1000:], counts, sizes, np.arange(500) % 2)
+    assert abs(before.mean() - after.mean()) < 4 * after.std() / np.sqrt(500)
