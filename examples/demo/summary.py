@@ -12,6 +12,10 @@ from examples.demo.plan import Act, Plan, describe
 
 CAUSE: dict[Act, Literal["data", "model"]] = {"domain": "data", "trigger": "data", "fault": "model"}
 TOP = 5
+MOST_DELAY = 1
+"""The shifted window by which an act's alarm is promised: the acts shift much of the traffic."""
+MOST_RECOVERY = 3
+"""Quiet windows by which it is promised to clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,10 @@ def _expectations_of_act(finding: Finding, story: Story) -> list[str]:
     if finding.windows_until_alarm is None:
         return [f"{act}: no alarm in {finding.windows} windows ({describe(plan, act)})"]
     failed = []
+    if finding.windows_until_alarm > MOST_DELAY:
+        failed.append(
+            f"{act}: the alarm came in shifted window {finding.windows_until_alarm}, the goal is {MOST_DELAY}"
+        )
     if finding.cause != CAUSE[act]:
         failed.append(f"{act}: the cause is {CAUSE[act]!r}, but headwatch said {finding.cause!r}")
     if not names_what_was_done({"heads": finding.heads, "tokens": finding.tokens}, plan, act):
@@ -125,6 +133,11 @@ def _expectations_of_act(finding: Finding, story: Story) -> list[str]:
         failed.append(f"{act}: the alert did not arrive through Alertmanager")
     if finding.windows_until_cleared is None:
         failed.append(f"{act}: the alarm did not clear in the quiet windows after it")
+    elif finding.windows_until_cleared > MOST_RECOVERY:
+        failed.append(
+            f"{act}: the alarm cleared after {finding.windows_until_cleared} quiet windows, the goal is "
+            f"{MOST_RECOVERY}"
+        )
     return failed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.commands.outputs import require_place, whole_file
-from monitor.commands.rates import FALSE_ALARMS, WINDOW, drift_settings, require_window
-from monitor.errors import ConfigError
+from monitor.commands.rates import FALSE_ALARMS, SMALLEST_WINDOW, WINDOW, drift_settings, require_window
+from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
@@ -116,7 +117,13 @@ def backtest(
     samples = read_input(stream)
     incidents = _incidents(labels, samples)
     analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads, gradient=gradient)
+    if len(samples) < SMALLEST_WINDOW:
+        raise InputError(
+            f"--stream = {stream}: {len(samples)} samples; must be at least {SMALLEST_WINDOW}, the smallest "
+            "window that is judged; give a longer log"
+        )
     prepared = prepare(baseline, analyser, settings, key_file=key_file, attributions=attributions)
+    _warn_of_own_samples(baseline, stream, samples, prepared)
     if len(windows) == len(rates) == 1 and labels is None:
         result = _one(samples, analyser, prepared, windows[0], features, attributions)
         content = result.to_json()
@@ -180,6 +187,19 @@ def _one(
     return result
 
 
+def _warn_of_own_samples(baseline: Path, stream: Path, samples: Sequence[Sample], prepared: Prepared) -> None:
+    """A baseline's own samples look more usual to it than any others, which alarms."""
+    (detector, *_) = prepared.detectors.values()
+    known = {time for time in detector.baseline.features.times.tolist() if time > 0}
+    own = sum(sample.time in known for sample in samples)
+    if baseline.resolve() == stream.resolve() or own > 0.1 * len(samples):
+        print(
+            f"--stream = {stream}: holds samples that the baseline was made of; they look more usual to it "
+            "than new ones and may alarm; judge another part of the log",
+            file=sys.stderr,
+        )
+
+
 def _tell(verdict: Verdict) -> None:
     if verdict.raised or verdict.cleared:
         print(f"window {verdict.window}: {verdict.summary}", flush=True)
@@ -187,8 +207,11 @@ def _tell(verdict: Verdict) -> None:
 
 def _summarise(result: Backtest, window: int) -> None:
     alarms = sum(verdict.alarm for verdict in result.verdicts)
+    judged = len(result.verdicts)
+    last = result.verdicts[-1].samples if judged else window
     print(
-        f"{len(result.verdicts)} windows of {window}, {alarms} in alarm, first: "
+        f"{judged} window{'' if judged == 1 else 's'} of {window}"
+        f"{'' if last == window else f' (the last of {last})'}, {alarms} in alarm, first: "
         f"{'none' if result.first_alarm is None else result.first_alarm}; at most one false alarm in "
         f"{result.mean_windows:g} windows"
     )

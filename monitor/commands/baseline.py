@@ -225,7 +225,9 @@ def _key(path: Path) -> bytes:
     try:
         key = path.read_bytes()
     except OSError as error:
-        raise InputError(f"--key-file = {path}: cannot be read ({error.strerror})") from None
+        raise InputError(
+            f"--key-file = {path}: cannot be read ({error.strerror}); give a file with a secret of 32 bytes"
+        ) from None
     if not key.strip():
         raise ConfigError(f"--key-file = {path}: is empty; put a secret of 32 bytes there")
     return key

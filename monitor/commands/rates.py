@@ -21,15 +21,20 @@ def require_window(samples: int) -> None:
 
 
 def drift_settings(rate: str) -> DriftSettings:
-    """The settings with this rate; ConfigError, naming the option, if it is none."""
+    """The settings with this rate; ConfigError, naming the option, if it is none or too often."""
     try:
-        return DriftSettings(false_alarms=rate)
+        settings = DriftSettings(false_alarms=rate)
     except ValueError:
         raise ConfigError(
             f"--false-alarms = {rate}: is not a rate; write it as in '1 per 30d' or '1 per 8640 windows'"
         ) from None
+    mean_windows(settings)
+    return settings
 
 
 def mean_windows(settings: DriftSettings) -> float:
-    """Windows between false alarms, on average."""
-    return mean_windows_between_false_alarms(settings, WINDOW_SECONDS)
+    """Windows between false alarms, on average; ConfigError, naming the option, if they are too few."""
+    try:
+        return mean_windows_between_false_alarms(settings, WINDOW_SECONDS)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("drift.false_alarms", "--false-alarms", 1)) from None

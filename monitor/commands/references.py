@@ -75,7 +75,8 @@ def _reference(path: Path, analyser: Analyser, *, attributions: int) -> tuple[Ba
             is_archive = file.read(4) == b"PK\x03\x04"
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a JSONL file that exists"
+            f"--baseline = {path}: cannot be read ({error.strerror}); give a JSONL file of inputs, or a "
+            "baseline made by `headwatch baseline build`"
         ) from None
     if is_archive:
         return load_baseline(path), texts
@@ -110,7 +111,10 @@ def _local_words(baseline: Baseline, path: Path, key_file: Path | None) -> tuple
         privacy = WordPrivacy(key=chosen.read_bytes(), minimum_requests=1)
     except OSError as error:
         if key_file is not None:
-            raise InputError(f"--key-file = {key_file}: cannot be read ({error.strerror})") from None
+            raise InputError(
+                f"--key-file = {key_file}: cannot be read ({error.strerror}); give the key "
+                "file that the baseline was made with"
+            ) from None
         privacy = None
     if privacy is not None and privacy.fingerprint == baseline.word_key_fingerprint:
         return privacy.name, 0

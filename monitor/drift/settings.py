@@ -7,7 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from monitor.errors import ConfigError
 from monitor.settings import SECONDS, Settings
+
+FEWEST_WINDOWS = 2
 
 
 def parse_false_alarms(value: Any) -> str:
@@ -62,12 +65,19 @@ class DriftSettings(Settings):
 def mean_windows_between_false_alarms(settings: DriftSettings, window_seconds: float) -> float:
     """The mean number of windows between false alarms (ARL) that the setting asks for.
 
+    Raises ConfigError below two windows: then every window may be a false alarm.
+
     >>> mean_windows_between_false_alarms(DriftSettings(), 300.0)
     8640.0
     """
     count, length, unit = _false_alarm_parts(settings.false_alarms)
-    windows = length if unit == "windows" else length * SECONDS[unit] / window_seconds
-    return max(2.0, windows / count)
+    windows = (length if unit == "windows" else length * SECONDS[unit] / window_seconds) / count
+    if windows < FEWEST_WINDOWS:
+        raise ConfigError(
+            f"drift.false_alarms = {settings.false_alarms}: asks for one in {windows:.3g} windows; must be "
+            f"at least {FEWEST_WINDOWS} windows, as in '1 per {FEWEST_WINDOWS} windows'"
+        )
+    return windows
 
 
 def _false_alarm_parts(text: str) -> tuple[float, float, str]:

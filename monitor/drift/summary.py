@@ -31,6 +31,9 @@ _PLAIN: Mapping[str, str] = {
     "entropy": "entropy of the predictions",
 }
 
+FAINT = 0.1
+"""sd below which a head that is not named is no news: many of them together, or single samples, are."""
+
 _SUSPECTED: Mapping[SuspicionName, str] = {
     "tokenizer": "another tokenizer",
     "truncation": "inputs that are cut short",
@@ -107,6 +110,8 @@ def _what(channels: Mapping[str, ChannelVerdict]) -> str:
 
 def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
     named = [item for item in heads if item.named]
+    if not named and not model and abs(heads[0].effect) < FAINT:
+        return f"requests as a whole are unlike the baseline's, though no head moved by {FAINT} sd"
     lead = named[0] if named else heads[0]
     change = f"{lead.head} {lead.statistic} {_change(lead)}"
     if model:

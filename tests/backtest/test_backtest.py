@@ -223,6 +223,22 @@ def test_the_list_of_baselines_has_column_heads(command, tmp_path):
             "--false-alarms = never: is not a rate; write it as in '1 per 30d' or '1 per 8640 windows'",
         ),
         (
+            {"--false-alarms": "1 per 3s"},
+            ConfigError,
+            (
+                "--false-alarms = 1 per 3s: asks for one in 0.01 windows; must be at least 2 windows, as in "
+                "'1 per 2 windows'"
+            ),
+        ),
+        (
+            {},
+            InputError,
+            (
+                "--stream = REFERENCE: 5 samples; must be at least 30, the smallest window that is judged; "
+                "give a longer log"
+            ),
+        ),
+        (
             {"--stream": "missing.jsonl"},
             InputError,
             "missing.jsonl: cannot be read (No such file or directory); give a JSONL file that exists",
@@ -234,7 +250,26 @@ def test_mistakes_on_the_command_line_are_named(command, model, tmp_path, change
     options = {"--model": model, "--baseline": reference, "--stream": reference, **changes}
     ran = command("backtest", *[part for option in options.items() for part in option])
     assert isinstance(ran.exception, kind)
-    assert str(ran.exception) == message
+    assert str(ran.exception) == message.replace("REFERENCE", str(reference))
+
+
+def test_a_stream_that_holds_the_baselines_own_samples_is_warned_of(command, model, tmp_path):
+    reference = log(tmp_path / "ref.jsonl", 120, seed=1)
+    ran = command("backtest", "--model", model, "--baseline", reference, "--stream", reference)
+    assert ran.exit_code == 0
+    assert ran.stderr.splitlines()[-1] == (
+        f"--stream = {reference}: holds samples that the baseline was made of; they look more usual to it "
+        "than new ones and may alarm; judge another part of the log"
+    )
+
+
+def test_a_baseline_that_is_not_there_is_told_with_both_kinds_that_could_be(command, model, tmp_path):
+    stream = log(tmp_path / "stream.jsonl", 60, seed=1)
+    ran = command("backtest", "--model", model, "--baseline", tmp_path / "nope.headwatch", "--stream", stream)
+    assert str(ran.exception) == (
+        f"--baseline = {tmp_path / 'nope.headwatch'}: cannot be read (No such file or directory); give a "
+        "JSONL file of inputs, or a baseline made by `headwatch baseline build`"
+    )
 
 
 def test_small_windows_wait_for_each_other_and_those_that_wait_at_the_end_are_told(command, model, tmp_path):

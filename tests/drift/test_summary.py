@@ -79,6 +79,23 @@ def test_an_effect_of_hundreds_of_standard_deviations_is_written_out():
     )
 
 
+def test_a_head_that_hardly_moved_is_not_told_as_what_changed():
+    head = HeadEvidence(
+        head=HeadId(layer=4, head=4),
+        statistic="content_entropy",
+        evidence=3.0,
+        before=0.809,
+        after=0.806,
+        effect=-0.073,
+        importance=0.1,
+        named=False,
+    )
+    assert told(heads=channel("heads", heads=(head,))) == (
+        "Since window 4: requests as a whole are unlike the baseline's, though no head moved by 0.1 sd; "
+        f"{END}"
+    )
+
+
 def test_a_measure_is_told_with_its_effect():
     item = MeasureEvidence(measure="log_tokens", evidence=20.0, before=3.0, after=5.123, effect=150.0)
     assert told(input=channel("input", measures=(item,))) == (

@@ -99,6 +99,14 @@ FAILURES = {
         with_finding("domain", arrived_after=None),
         "domain: the alert did not arrive through Alertmanager",
     ),
+    "late alarm": (
+        with_finding("trigger", windows_until_alarm=2),
+        "trigger: the alarm came in shifted window 2, the goal is 1",
+    ),
+    "late recovery": (
+        with_finding("fault", windows_until_cleared=4),
+        "fault: the alarm cleared after 4 quiet windows, the goal is 3",
+    ),
     "not cleared": (
         with_finding("domain", windows_until_cleared=None),
         "domain: the alarm did not clear in the quiet windows after it",
