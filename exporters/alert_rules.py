@@ -152,8 +152,8 @@ def _operations(cadence: _Cadence) -> list[Rule]:
             f'max {BY} (headwatch_state{{state="too_few_samples"}}) == 1',
             severity="ticket",
             summary=f"Too few samples of {model} to judge",
-            description="The last window held fewer samples than window.minimum_samples, so drift cannot be "
-            "judged. Either traffic is low or it does not reach headwatch.",
+            description="Windows hold too few samples to judge; they wait and are joined, for a day at most. "
+            "Either traffic is low or it does not reach headwatch.",
         ),
         cadence.rule(
             "HeadwatchSinkFailing",

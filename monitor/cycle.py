@@ -428,6 +428,7 @@ class Cycle:
         newest, count = declared.most_common(1)[0]
         before = self._in_force.revision
         if before == "":
+            log.info("revision %s is taken for the one that the baseline was made under", newest)
             self._in_force.declare(newest)
         elif newest != before and count >= ROLLED_OUT * declared.total():
             log.warning("revision %s was declared after %s: it gets its own baseline", newest, before)
