@@ -116,11 +116,12 @@ def cut_short(signs: Signs) -> str:
     longer = signs.gain(before > 0, now > 0)
     if longer is not None:
         return f"inputs longer than the model takes: {_shares(longer)}"
-    known, seen = (np.rint(np.exp(values)).astype(np.intp) for values in signs.column("log_tokens"))
-    for length in _standing_out(seen):
-        gained = _piled_up(signs, known, seen, length)
-        if gained is not None:
-            return f"inputs of exactly {length} tokens: {_shares(gained)}"
+    for unit, lengths in (("tokens", _tokens), ("words", _words)):
+        known, seen = lengths(signs.before), lengths(signs.now)
+        for length in _standing_out(seen):
+            gained = _piled_up(signs, known, seen, length)
+            if gained is not None:
+                return f"inputs of exactly {length} {unit}: {_shares(gained)}"
     return ""
 
 
@@ -204,6 +205,17 @@ def _piled_up(
     usual = max(range(length - 1, length + 2), key=lambda other: int((known == other).sum()))
     gained = signs.gain(known == usual, rows)
     return gained if gained and signs.otherwise_alike(rows, ("uppercase_share", "surprisal")) else None
+
+
+def _tokens(values: Values) -> NDArray[np.intp]:
+    return np.rint(np.exp(values[:, MEASURES.index("log_tokens")])).astype(np.intp)
+
+
+def _words(values: Values) -> NDArray[np.intp]:
+    """How many words each input has: texts that were cut before they were sent are cut by words."""
+    content = _tokens(values) - values[:, MEASURES.index("special_tokens")]
+    pieces = np.maximum(values[:, MEASURES.index("tokens_per_word")], 1e-6)
+    return np.rint(content / pieces).astype(np.intp)
 
 
 def _standing_out(seen: NDArray[np.intp]) -> list[int]:

@@ -52,6 +52,13 @@ def tokenized_otherwise(values):
     return changed(values, tokens_per_word=pieces, unknown_share=0.03, log_tokens=values[:, 0] + np.log(1.6))
 
 
+def cut_to_words(values, words=10):
+    """Cut before it was sent: the tokens follow from the words, most have no stop at their end."""
+    pieces = values[:, COLUMN["tokens_per_word"]]
+    content = np.minimum(np.exp(values[:, 0]) - 2, np.rint(words * pieces))
+    return changed(values, log_tokens=np.log(content + 2), tokens_per_word=np.maximum(content / words, 1.0))
+
+
 FAULTS = {
     "tokenizer": (tokenized_otherwise, "the same words take "),
     "truncation": (cut, "inputs of exactly 16 tokens: "),
@@ -97,6 +104,16 @@ def test_a_fault_is_recognised_in_all_or_some_of_the_inputs(before, fault, share
         (found,) = suspicions(Signs(before=before, now=now, changes=UNCHANGED))
         assert found.name == fault
         assert found.sign.startswith(sign)
+
+
+@pytest.mark.parametrize("share, count", [(1.0, 200), (0.25, 200), (0.1, 1000)])
+def test_texts_that_were_cut_by_words_before_they_were_sent_are_recognised(before, share, count):
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        now = mixed(rng, cut_to_words, share=share, count=count)
+        (found,) = suspicions(Signs(before=before, now=now, changes=UNCHANGED))
+        assert found.name == "truncation"
+        assert found.sign.startswith("inputs of exactly 10 words: ")
 
 
 def test_a_sign_tells_how_many_inputs_had_it_and_have_it(before):
