@@ -53,6 +53,13 @@ def test_delays(start: str, scenario: str):
     assert f"found after {delay:g}" in row(start)
 
 
+def test_peers_on_quiet_windows():
+    methods = ("KS heads, BH .05", "MMD of embeddings, .05", "PSI > .2 of any head")
+    shares = [figure("comparison", scenario="clean, iid", method=name)["share"] for name in methods]
+    first, second, third = (f"{100 * share:.1f} %" for share in shares)
+    assert f"{first}, {second} and {third}" in row("the same windows judged")
+
+
 def test_trigger_words_are_found_and_named_at_once():
     rows = [x for x in result("detection")["parts"]["delays"] if x["world"] == "sentiment"]
     words = [x for x in rows if x["group"] == "trigger" and x["scenario"].endswith(" 10 %")]
