@@ -57,7 +57,7 @@ def test_ctrl_c_in_the_middle_ends_every_server(tmp_path: Path) -> None:
     time.sleep(3)
     assert list(processes_of(tmp_path))
     demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 130
     assert output.splitlines()[-1] == "interrupted; all servers were ended"
     assert list(processes_of(tmp_path)) == []
@@ -67,6 +67,6 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
     demo = start(tmp_path, "--exit")
-    output, _ = demo.communicate(timeout=60)
+    output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 1
     assert output == f"--keep {tmp_path / 'run'}: the folder is not empty; name another one\n"
