@@ -47,11 +47,12 @@ class WordPrivacy:
         """How often a word missing from the baseline may yet have been in it.
 
         0 when the baseline's rare words were hashed with this key (or not at all); with another
-        key rare words cannot be recognised, so any may have been seen minimum_requests - 1 times.
+        key rare words cannot be recognised, so any may have been seen minimum_requests - 1 times,
+        or once where this one hides none.
         """
         if baseline_fingerprint in (CLEAR, self.fingerprint):
             return 0
-        return max(0, self.minimum_requests - 1)
+        return max(1, self.minimum_requests - 1)
 
 
 CLEAR = "clear"

@@ -54,6 +54,9 @@ SWING = 1.35
 FEW_Z = 6.0
 FEW_LEVEL = 1e-5
 """Of channels with a handful of features, where fewer errors can add up."""
+SPREAD_SWING = 8 / 3 * 0.87
+"""Where a normal feature moves, its spread score moves by .87 of the square of its location score: where
+the location moves by 3 sqrt(v), by 8 * .87 v more than on average, which 3 sqrt of its own v must hold."""
 FEW_MOVED = 0.3
 """Of such channels: the share of the location's standard errors that a tail may move with, unseen."""
 GRID = 0.01
@@ -139,7 +142,7 @@ def tail_swing(rate: Floats | float) -> Floats:
 
     Where a normal feature moves by a little, its tail of rate p moves by phi(z_p) and its location
     score by 1 / sqrt(pi) of that: sqrt(pi) phi(z_p) = .05, .09, .18, .31 at 1, 2, 5, 10 %. The room of
-    a third above that is for shifts of up to half an sd.
+    a third above that is for shifts of up to a quarter of an sd (1 %) or half an sd (10 %).
     """
     density = np.exp(-0.5 * ndtri(np.clip(rate, 1e-12, 0.5)) ** 2) / np.sqrt(2 * np.pi)
     swing: Floats = SWING * np.sqrt(np.pi) * density
@@ -173,12 +176,14 @@ def fit_bets(
     floor = np.array(SIGMA)[:, None] * z / np.sqrt(samples)
     hits = raw[2:].sum(axis=1)
     bound = upper_bound(hits.ravel(), samples, tail_level).reshape(hits.shape)
-    # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location,
+    # a tail is too rare for its own wobble to be seen in blocks: it goes with that of the location (so
+    # does the spread, by its square, which blocks hardly show),
     # and where ``moved``, with what the location's standard errors tolerate unseen
     share = tail_swing(hits / samples)
     excess = rho * raw.var(axis=1)
+    excess[1] = np.maximum(excess[1], (SPREAD_SWING * excess[0]) ** 2)
     excess[2:] = np.maximum(excess[2:], share**2 * excess[0])
-    rho[2:] = excess[2:] / np.maximum(raw[2:].var(axis=1), 1e-12)
+    rho = excess / np.maximum(raw.var(axis=1), 1e-12)
     wobble = 1.5 * np.sqrt(excess)
     swing = wobble[2:] + moved * share * floor[0]
     tolerance, paid = floor + wobble[:2], np.minimum(bound + swing, 1.0)

@@ -71,22 +71,6 @@ def intraclass(scores: NDArray[np.float64], times: NDArray[np.float64]) -> NDArr
     return found
 
 
-def excess_variance(scores: NDArray[np.float64], blocks: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Variance of the block means beyond what sampling explains, per column of (sample, score).
-
-    v = max(0, mean over blocks of (block mean)^2 - 1.6 variance / block size); 1.6 and not 1, so
-    that chance alone (a chi-square with 19 degrees of freedom) rarely passes for wobble.
-    """
-    centred = scores - scores.mean(axis=0)
-    names, index = np.unique(blocks, return_inverse=True)
-    sizes = np.bincount(index).astype(np.float64)
-    sums = np.zeros((len(names), scores.shape[1]))
-    np.add.at(sums, index, centred)
-    spread = ((sums / sizes[:, None]) ** 2).mean(axis=0)
-    expected: NDArray[np.float64] = 1.6 * centred.var(axis=0) * (1.0 / sizes).mean()
-    return np.maximum(0.0, spread - expected)
-
-
 def worth(samples: float, rho: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """The power 1 / (1 + n rho) to which a window's product of n bets is raised."""
     return 1.0 / (1.0 + samples * np.asarray(rho, dtype=np.float64))

@@ -292,7 +292,8 @@ def fit_direction(
         excess = (ratio - 1.0) * odd.var(axis=0)
         clear = 1.0 + CLEAR * np.sqrt(2.0 / max(len(np.unique(found)) - 1, 1))
         wobble = np.maximum(wobble, np.where(ratio > clear, excess, 0.0) * inverse)
-        shared = max(shared, inverse * float(excess.mean()) if excess.mean() > SHARED else 0.0)
+        chance = min(SHARED, 2.0 * np.sqrt(2.0 / max(len(np.unique(found)) - 1, 1) / kept))
+        shared = max(shared, inverse * float(excess.mean()) if excess.mean() > chance else 0.0)
     every = Teacher(
         mean=np.zeros(kept),
         variance=np.ones(kept),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from monitor.drift.bets import fit_bets
-from monitor.drift.blocks import excess_variance, intraclass, time_blocks, worth
+from monitor.drift.bets import EXTREMES, fit_bets
+from monitor.drift.blocks import intraclass, time_blocks, worth
 from monitor.drift.direction import SHAPE, fit_direction
 from monitor.drift.evidence import Streams, fresh, temper
 from monitor.drift.length import fit_length
@@ -79,10 +79,37 @@ def test_wobble_between_time_blocks_widens_the_tolerance():
     blocks = time_blocks(times)
     steady = rng.normal(size=(2000, 1))
     wobbling = steady + 0.3 * rng.normal(size=20)[blocks][:, None]
-    assert excess_variance(steady, blocks)[0] < 0.01
     assert fit_bets(wobbling, times).tolerance[0, 0] > fit_bets(steady, times).tolerance[0, 0] + 0.05
     assert intraclass(steady, times)[0] == 0
     assert 0.04 < intraclass(wobbling, times)[0] < 0.14
+
+
+def test_wobble_of_a_location_is_paid_for_by_its_spread_and_by_its_rare_tails():
+    rng = np.random.default_rng(4)
+    times = np.arange(2000.0)
+    steady = rng.normal(size=(2000, 40))
+    moved = steady + 0.3 * rng.normal(size=(20, 40))[time_blocks(times)]
+    quiet, wobbling = (fit_bets(values, times, EXTREMES) for values in (steady, moved))
+    found = wobbling.rho[0] > 0
+    assert found.mean() > 0.9
+    assert (wobbling.rho[1:, found] > 0).all()
+    assert np.median(wobbling.tolerance[1]) > np.median(quiet.tolerance[1])
+    assert (np.median(wobbling.paid, axis=1) > np.median(quiet.paid, axis=1)).all()
+
+
+def test_a_direction_pays_for_wobble_that_no_single_feature_shows_at_either_scale():
+    shared = {}
+    for name, blocks, sd in (("none", 60, 0.0), ("in 20 blocks", 20, 0.1), ("in 60 blocks", 60, 0.06)):
+        rng = np.random.default_rng(5)
+        times = np.arange(1980.0)
+        wobble = sd * rng.normal(size=(blocks, 216))
+        values = rng.normal(size=(1980, 216)) + wobble[time_blocks(times, blocks)]
+        direction = fit_direction(values, np.zeros(1980, dtype=bool), times)
+        shared[name] = direction.teachers[0].shared
+    assert shared["none"] == 0
+    # the mean over whitened components is the wobble's variance, as far as so few blocks show it
+    assert 0.005 < shared["in 20 blocks"] < 0.02
+    assert 0.0018 < shared["in 60 blocks"] < 0.0072
 
 
 def test_time_blocks_follow_time_and_not_the_order_of_the_rows():
