@@ -79,7 +79,7 @@ def _rows(rows: Sequence[tuple[float, ...]]) -> Array:
 def _prediction_row(prediction: Prediction | None) -> tuple[float, ...]:
     if prediction is None:
         return ()
-    return (prediction.probability, prediction.entropy, *prediction.probabilities)
+    return (prediction.probability, prediction.entropy, *prediction.probabilities, *prediction.values)
 
 
 def _input_row(analysis: SampleAnalysis) -> tuple[float, ...]:
@@ -102,7 +102,7 @@ def _fidelity_row(analysis: SampleAnalysis) -> tuple[float, float]:
     exact for two classes.
     """
     served, replayed = analysis.served, analysis.prediction
-    if served is None or replayed is None:
+    if served is None or replayed is None or replayed.values:
         return (np.nan, np.nan)
     differs = served.label != replayed.label
     if served.probability is None:

@@ -60,11 +60,11 @@ def word_piece_tokenizer(
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, **options)
 
 
-def _spread(model: Any) -> Any:
+def spread(model: Any, factor: float = 6.0) -> Any:
     """Weights large enough that attention is far from uniform and errors show."""
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and "norm" not in name.lower():
-            parameter.data.mul_(6.0)
+            parameter.data.mul_(factor)
     return model
 
 
@@ -131,7 +131,7 @@ def save_tiny(name: str, folder: Path, *, seed: int = 0, **options: Any) -> Path
     tokenizer = word_piece_tokenizer(decoder=name in DECODERS)
     if name == "roberta":  # its padding index is 1, so the tokenizer must pad with 1
         tokenizer = word_piece_tokenizer(special=("[UNK]", "[PAD]", *SPECIAL[2:]))
-    _spread(TINY[name](**options)).save_pretrained(folder)
+    spread(TINY[name](**options)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -86,7 +86,7 @@ def backtest(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
+    task: Annotated[str, typer.Option(help="What the model does; auto: as its config says.")] = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),

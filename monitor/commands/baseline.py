@@ -57,7 +57,7 @@ def build(
     gradient: Annotated[
         bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
     ] = True,
-    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
+    task: Annotated[str, typer.Option(help="What the model does; auto: as its config says.")] = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from monitor.sidecar.rehearsal import Rehearsal
 
 NAME_WIDTH = 18
+NO_LIMIT = 1 << 30
+SHORTCOMINGS = ("tier refused", "not available")
 JOBS = ("profile", "evaluation", "attribution", "probe", "export", "maintenance")
 
 
@@ -40,7 +42,7 @@ def check(
     def say(stage: str, what: str) -> None:
         stages.append({"stage": stage, "result": what})
         if not as_json:
-            print(f"  ok  {stage:{NAME_WIDTH}}{what}" if stage != "not available" else f"  --  {what}")
+            print(f"  --  {what}" if stage in SHORTCOMINGS else f"  ok  {stage:{NAME_WIDTH}}{what}")
 
     try:
         report = _checked(config, sample_file, say)
@@ -91,6 +93,9 @@ def describe(config: Config, found: Rehearsal) -> dict[str, Any]:
             "weights_hash": model.identity.weights_hash,
             "tier": model.tier,
             "layers": model.layers_seen,
+            "layers_there": model.finding.layers_there,
+            "stacks": list(model.finding.stacks),
+            "tiers_refused": dict(model.finding.refused),
             "heads": model.identity.heads,
             "statistics": list(model.statistics),
             "not_available": list(model.refusals),
@@ -145,8 +150,8 @@ def _watched_rows(watched: dict[str, Any]) -> dict[str, str]:
     days = watched["mean_days_between_false_alarms"]
     learning = format_duration(watched["learning_seconds"])
     return {
-        "heads": f"{watched['layers']} layers x {watched['heads']} = {watched['layers'] * watched['heads']}",
-        "statistics": ", ".join(watched["statistics"]),
+        "heads": _heads(watched),
+        "statistics": ", ".join(watched["statistics"]) or "none",
         "channels": ", ".join(watched["channels"]),
         "window": (
             f"every {duration}{early}: {watched['window_samples']} samples,"
@@ -161,8 +166,18 @@ def _watched_rows(watched: dict[str, Any]) -> dict[str, str]:
             if watched["baseline"]
             else f"none yet: learnt from live traffic over {learning}; nothing alarms until then"
         ),
-        "longest input": f"{watched['maximum_tokens']} tokens; what is longer is cut and counted",
+        "longest input": (
+            "any: the model names no limit; model.max_tokens sets one"
+            if watched["maximum_tokens"] >= NO_LIMIT
+            else f"{watched['maximum_tokens']} tokens; what is longer is cut and counted"
+        ),
     }
+
+
+def _heads(watched: dict[str, Any]) -> str:
+    if not watched["layers"]:
+        return "none: the model's attention cannot be read; all other channels are watched"
+    return f"{watched['layers']} layers x {watched['heads']} = {watched['layers'] * watched['heads']}"
 
 
 def _cost_rows(watched: dict[str, Any], costs: dict[str, Any]) -> dict[str, str]:

@@ -183,6 +183,8 @@ def _measure_names(channel: ChannelName, baseline: Baseline) -> tuple[str, ...]:
         classes = baseline.features.prediction.shape[1] - 2
         labels = baseline.identity.labels
         named = labels if len(labels) == classes else tuple(str(index) for index in range(classes))
+        if baseline.identity.task == "regression":
+            return ("top_probability", "entropy", *(f"predicted value {index}" for index in named))
         return ("top_probability", "entropy", *(f"probability of {label}" for label in named))
     return ()
 

@@ -118,7 +118,7 @@ def _suspects(
     found: Changes,
     most: int,
 ) -> tuple[HeadShift, ...]:
-    by_head = difference.max(axis=2)
+    by_head = difference.max(axis=2, initial=0.0)
     named = _named(by_head, found, most)
     order = [divmod(int(index), by_head.shape[1]) for index in np.argsort(-by_head, axis=None, kind="stable")]
     moved = [place for place in order if by_head[place] > TOUCHED and place not in named]

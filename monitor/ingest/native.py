@@ -1,11 +1,13 @@
 """headwatch's own format: one JSON object a sample, alone, in a list, or one a line.
 
-``{"id"?, "text" | "text" + "text_pair" | "input_ids", "time"?, "revision"?,
-"prediction"? {"label", "probability"?}, "attributes"?}``; other keys are ignored.
+``{"id"?, "text" | "text" + "text_pair" | "input_ids" | "image", "time"?, "revision"?,
+"prediction"? {"label", "probability"?}, "attributes"?}``; other keys are ignored. An image is the
+bytes of its file in base64.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -33,9 +35,12 @@ def read_sample(
     ids = read_token_ids(document["input_ids"]) if document.get("input_ids") is not None else None
     text = read_text(document, "text", limits) if document.get("text") is not None else None
     pair = read_text(document, "text_pair", limits) if document.get("text_pair") is not None else None
+    image = read_image(document["image"]) if document.get("image") is not None else None
     if ids is not None and (text is not None or pair is not None):
         raise _malformed("input_ids: given beside a text; give 'text' or 'input_ids', not both")
-    if ids is None and text is None:
+    if image is not None and (ids is not None or text is not None or pair is not None):
+        raise _malformed("image: given beside a text; give 'image' or 'text', not both")
+    if ids is None and text is None and image is None:
         raise _malformed("text: missing; give 'text' (and 'text_pair' for pairs) or 'input_ids'")
     served = document.get("prediction")
     return Sample(
@@ -44,6 +49,7 @@ def read_sample(
         text=text,
         text_pair=pair,
         input_ids=ids,
+        image=image,
         revision=_read_label(document["revision"], "revision") if document.get("revision") else None,
         served=read_prediction(served) if served is not None else None,
         attributes=_read_attributes(document.get("attributes")),
@@ -78,6 +84,17 @@ def read_token_ids(value: Any) -> tuple[int, ...]:
             "input_ids: every token id must be a whole number from 0; send one flat list a sample"
         )
     return tuple(value)
+
+
+def read_image(value: Any) -> bytes:
+    """The bytes of an image file, from base64; whether they are an image, the model's processor tells."""
+    try:
+        data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except ValueError:
+        data = b""
+    if not data:
+        raise _malformed("image: is not base64; send the bytes of a PNG or JPEG file in base64")
+    return data
 
 
 def read_time(value: Any) -> float:

@@ -127,20 +127,37 @@ def affine_weight(call: ModuleCall) -> Tensor | None:
 
 
 def _context_of(matrix: Tensor, calls: Sequence[ModuleCall]) -> Tensor | None:
+    """The input of some module that equals A V, V being (a part of) the output of another."""
     heads = matrix.shape[1]
     shaped = [
         c for c in calls if c.given.ndim == 3 and c.given.shape[:2] == (matrix.shape[0], matrix.shape[2])
     ]
-    inputs = [c for c in shaped if c.given.shape[-1] % heads == 0]
+    inputs = [c.given for c in shaped if c.given.shape[-1] % heads == 0]
     for source in shaped:
-        value = source.returned
-        if value.shape[:2] != (matrix.shape[0], matrix.shape[3]) or value.shape[-1] % heads:
+        if source.returned.shape[:2] != (matrix.shape[0], matrix.shape[3]):
             continue
-        context = torch.matmul(matrix, value.float().unflatten(-1, (heads, -1)).transpose(1, 2))
-        flat = context.transpose(1, 2).flatten(2)
-        for call in inputs:
-            if call.given.shape == flat.shape and torch.allclose(
-                call.given.float(), flat, atol=1e-4, rtol=1e-3
-            ):
-                return call.given
+        for given in inputs:
+            for value in _value_parts(source.returned.float(), heads, given.shape[-1] // heads):
+                flat = torch.matmul(matrix, value.transpose(1, 2)).transpose(1, 2).flatten(2)
+                if torch.allclose(given.float(), flat, atol=1e-4, rtol=1e-3):
+                    return given
     return None
+
+
+def _value_parts(returned: Tensor, heads: int, dim: int) -> Iterator[Tensor]:
+    """(batch, key, head, dim): the readings of a module's output as values, alone or fused with others.
+
+    Query, key and value may lie head by head (BLOOM) or one after the other; in front of a few
+    shared values there may be all queries (Falcon).
+    """
+    width, whole = heads * dim, returned.shape[-1]
+    if whole % width == 0:
+        parts = whole // width
+        for part in range(parts):
+            yield returned.unflatten(-1, (heads, parts, dim))[..., part, :]
+            if parts > 1:
+                yield returned.unflatten(-1, (parts, heads, dim))[..., part, :, :]
+    shared = (whole - width) // (2 * dim)
+    if 0 < shared < heads and whole == width + 2 * shared * dim and heads % shared == 0:
+        tail = returned[..., -shared * dim :].unflatten(-1, (shared, dim))
+        yield tail.repeat_interleave(heads // shared, dim=-2)

@@ -8,7 +8,16 @@ from pydantic import Field
 
 from monitor.settings import Settings
 
-Task = Literal["auto", "sequence-classification", "causal-lm", "encoder"]
+Task = Literal[
+    "auto",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "causal-lm",
+    "encoder-decoder",
+    "encoder",
+    "image-classification",
+]
 
 
 class ModelSettings(Settings):
@@ -18,6 +27,8 @@ class ModelSettings(Settings):
     by the caller). ``token_budget`` bounds a batch, rows times the longest row:
     about a thousand tokens stay in cache and were faster than more. ``threads`` is the
     number of torch threads: one leaves the rest of the machine to the server that is watched.
+    ``memory_share`` bounds this process's part of a GPU's memory; where that is full, batches are
+    halved, and a row that does not fit alone moves the model to the CPU.
     """
 
     source: str
@@ -29,3 +40,4 @@ class ModelSettings(Settings):
     max_tokens: int | None = Field(default=None, ge=2)
     threads: int = Field(default=1, ge=1)
     token_budget: int = Field(default=1024, ge=16)
+    memory_share: float | None = Field(default=None, gt=0.0, le=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import huggingface_hub
 from transformers import AutoConfig
@@ -14,11 +14,17 @@ from monitor.replay.weights import weight_files
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model",
                    "sentencepiece.bpe.model", "tokenizer_config.json")  # fmt: skip
+IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 _DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model")
 _TASK_OF_SUFFIX: dict[str, Task] = {
     "ForSequenceClassification": "sequence-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForImageClassification": "image-classification",
+    "ForConditionalGeneration": "encoder-decoder",
     "ForCausalLM": "causal-lm",
     "LMHeadModel": "causal-lm",
+    "EncoderModel": "encoder",
     "Model": "encoder",
     "ForMaskedLM": "encoder",
     "ForPreTraining": "encoder",
@@ -63,7 +69,7 @@ def _complete(folder: Path, source: str) -> Path:
         raise ModelError(
             f"model.source = {source}: has no weights file; put model.safetensors beside config.json"
         )
-    if not names.intersection(TOKENIZER_FILES):
+    if not names.intersection((*TOKENIZER_FILES, *IMAGE_FILES)):
         raise ModelError(f"model.source = {source}: has no tokenizer; put tokenizer.json beside config.json")
     return folder
 
@@ -76,11 +82,6 @@ def read_config(folder: Path, source: str) -> Any:
         raise ModelError(
             f"model.source = {source}: config.json cannot be read ({first_line(error)})"
         ) from None
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"model.source = {source}: {config.model_type} has an encoder and a decoder; "
-            "headwatch watches encoders and decoders, not both in one"
-        )
     return config
 
 
@@ -91,13 +92,19 @@ def task_of(config: Any, wanted: Task, source: str) -> Task:
     architectures = getattr(config, "architectures", None) or []
     for architecture in architectures:
         for suffix, task in _TASK_OF_SUFFIX.items():
-            if architecture.endswith(suffix):
+            if architecture.endswith(suffix) and _fits(task, config):
                 return task
     named = ", ".join(architectures) or "no architecture"
+    known = [task for task in get_args(Task) if task != "auto"]
     raise ModelError(
         f"model.task = auto: {source} names {named}, which headwatch does not know; "
-        "set model.task to sequence-classification, causal-lm or encoder"
+        f"set model.task to {', '.join(known[:-1])} or {known[-1]}"
     )
+
+
+def _fits(task: Task, config: Any) -> bool:
+    """``ForConditionalGeneration`` is also what models of images and sound are called."""
+    return task != "encoder-decoder" or bool(getattr(config, "is_encoder_decoder", False))
 
 
 def first_line(error: Exception) -> str:

@@ -1,9 +1,12 @@
-"""The attention tap: transformers' own SDPA output, and each head's weights handed to a reducer.
+"""The attention tap: SDPA's output, and each head's weights handed to a reducer.
 
-A model whose attention implementation is ``headwatch`` calls ``tapped_attention`` in each layer. It
-returns what transformers' SDPA function returns, unchanged. Where a sink listens it also recomputes
-the attention weights from the same query, key and mask, in float32 and in blocks of queries, and
-hands each block on; the layer x head x query x key tensor never exists. What must be right:
+A model whose attention implementation is ``headwatch`` calls ``tapped_attention`` in each layer. With
+nobody listening it returns what transformers' SDPA function returns, unchanged. Where a sink listens,
+the attention weights are computed from the same query, key and mask, in float32 and in blocks of
+queries, and each block is handed on; the layer x head x query x key tensor never exists. In float32
+and without a gradient the output is taken from those same weights (SDPA's to rounding: the self-test
+compares), since weights and SDPA both would be half as much work again; else it is SDPA's, unchanged.
+What must be right:
 
 - the name stands in the mask interface too, else transformers drops the mask without a word;
 - a mask of None means causal if the module or the call says so and there is more than one query,
@@ -14,10 +17,11 @@ hands each block on; the layer x head x query x key tensor never exists. What mu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -28,7 +32,9 @@ from transformers.masking_utils import sdpa_mask
 
 TAP = "headwatch"
 MASKED = -1e30
-BLOCK_ELEMENTS = 1 << 19
+BLOCK_ELEMENTS = 1 << 20
+ALIGNED_ROWS = 16
+"""Products of that many rows are what the processor's units take at once."""
 LayerKey = tuple[str, int]
 
 
@@ -82,6 +88,11 @@ def register_tap() -> None:
     AttentionMaskInterface.register(TAP, sdpa_mask)
 
 
+def current_sink() -> Sink | None:
+    """Where the forward passes of this context are sent; None where nobody listens."""
+    return _SINK.get()
+
+
 @contextmanager
 def listening(sink: Sink) -> Iterator[Sink]:
     """Send the forward passes of this context to ``sink``."""
@@ -102,17 +113,22 @@ def tapped_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Transformers' SDPA attention; the weights go to the sink of this context, if there is one.
+    """SDPA attention; the weights go to the sink of this context, if there is one.
 
     Shapes: query (batch, head, query, dim); key, value (batch, key-value head, key, dim); returns
     (batch, query, head, dim).
     """
-    output: Tensor
-    output, _ = sdpa_attention_forward(
-        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-    )
+    changes = [name for name in ("softcap", "s_aux") if kwargs.get(name) is not None]
+    if changes:
+        raise ValueError(f"SDPA has no {' and no '.join(changes)}")
     sink = _SINK.get()
     layer = sink.layer(module) if sink is not None else None
+    fused = sink is not None and layer is not None and _attends_itself(query, value, dropout)
+    output: Tensor | None = None
+    if not fused:
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
     if sink is not None and layer is not None:
         with torch.no_grad():
             causal = kwargs.get("is_causal")
@@ -120,9 +136,48 @@ def tapped_attention(
             visible = _visible(attention_mask, query, key, causal=bool(causal))
             sink.reducer.begin(layer, visible)
             bias = _bias(attention_mask, visible, kwargs.get("position_bias"))
-            _stream(sink.reducer, query.detach(), key.detach(), bias, scaling)
+            again = partial(_again, query, key, attention_mask, kwargs.get("position_bias"), scaling)
+            hand_inputs(sink.reducer, value, partial(again, causal=bool(causal)))
+            mixed = _stream(
+                sink.reducer, query.detach(), key.detach(), bias, scaling, value if fused else None
+            )
+        output = mixed if fused else output
+        assert output is not None  # SDPA's, or that of the same weights
         sink.reducer.context(output)
+    assert output is not None
     return output, None
+
+
+def hand_inputs(reducer: AttentionReducer, value: Tensor, again: Callable[[Any], None] | None) -> None:
+    """Give ``value`` (batch, key-value head, key, dim) to a reducer that has ``inputs`` for it.
+
+    ``again(reader)`` hands the layer's weights to ``reader.weights`` once more, at any later time, as
+    a backward pass needs them; None where the tier hands over the ``matrix`` in the graph instead.
+    """
+    take = getattr(reducer, "inputs", None)
+    if take is not None:
+        take(value.detach(), again)
+
+
+def _again(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    position_bias: Tensor | None,
+    scaling: float | None,
+    reader: Any,
+    *,
+    causal: bool,
+) -> None:
+    """Stream the weights of a layer anew; the bias is made again, so none is kept for each layer."""
+    with torch.no_grad():
+        bias = _bias(mask, _visible(mask, query, key, causal=causal), position_bias)
+        _stream(reader, query.detach(), key.detach(), bias, scaling)
+
+
+def _attends_itself(query: Tensor, value: Tensor, dropout: float) -> bool:
+    """Whether the output may come from the streamed weights: float32, no gradient, no dropout."""
+    return query.dtype == value.dtype == torch.float32 and not torch.is_grad_enabled() and dropout == 0.0
 
 
 def _visible(mask: Tensor | None, query: Tensor, key: Tensor, *, causal: bool) -> Tensor | None:
@@ -130,13 +185,15 @@ def _visible(mask: Tensor | None, query: Tensor, key: Tensor, *, causal: bool) -
     if mask is not None:
         visible = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
         return visible[..., :queries, :keys]
-    ones = torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query.device)
-    return ones.tril() if causal and queries > 1 else ones
+    if causal and queries > 1:
+        return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query.device).tril()
+    return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=query.device).expand(1, 1, queries, keys)
 
 
 def _bias(mask: Tensor | None, visible: Tensor | None, position_bias: Tensor | None) -> Tensor | None:
     """What is added to the scores: MASKED where a key may not be seen, and the float mask's values."""
-    if visible is None or (mask is None and position_bias is None and bool(visible.all())):
+    everything = visible is not None and visible.stride()[-2:] == (0, 0)
+    if visible is None or (mask is None and position_bias is None and everything):
         return None
     bias = torch.zeros(visible.shape, device=visible.device)
     if mask is not None and mask.dtype != torch.bool:
@@ -146,14 +203,26 @@ def _bias(mask: Tensor | None, visible: Tensor | None, position_bias: Tensor | N
 
 
 def _stream(
-    reducer: AttentionReducer, query: Tensor, key: Tensor, bias: Tensor | None, scaling: float | None
-) -> None:
+    reducer: AttentionReducer,
+    query: Tensor,
+    key: Tensor,
+    bias: Tensor | None,
+    scaling: float | None,
+    value: Tensor | None = None,
+) -> Tensor | None:
+    """Hand the weights to the reducer in blocks of queries; with ``value``, attend with the same weights.
+
+    Returns (batch, query, head, dim) in the value's dtype, or None where no value is given.
+    """
     batch, heads, queries, dim = query.shape
     kv_heads, keys = key.shape[1], key.shape[2]
     groups = heads // kv_heads
-    transposed = key.float().transpose(-1, -2)
+    transposed = key.float().transpose(-1, -2).contiguous()
     scale = dim**-0.5 if scaling is None else scaling
+    value = None if value is None else value.float().contiguous()
+    output = None if value is None else query.new_empty(batch, queries, heads, value.shape[-1])
     size = max(1, min(queries, BLOCK_ELEMENTS // max(1, batch * heads * keys)))
+    size = size if size < ALIGNED_ROWS else size - size % ALIGNED_ROWS
     for start in range(0, queries, size):
         block = query[:, :, start : start + size].float() * scale
         rows = block.shape[2]
@@ -161,5 +230,19 @@ def _stream(
         scores = torch.matmul(grouped, transposed).view(batch, heads, rows, keys)
         if bias is not None:
             scores += bias[:, :, start : start + size] if bias.shape[2] > 1 else bias
-        log_attention = torch.log_softmax(scores, dim=-1)
-        reducer.weights(log_attention.exp(), log_attention, start)
+        attention = torch.softmax(scores, dim=-1)
+        if value is not None and output is not None:
+            mixed = torch.matmul(attention.view(batch, kv_heads, groups * rows, keys), value)
+            output[:, start : start + rows] = mixed.view(batch, heads, rows, -1).transpose(1, 2)
+        reducer.weights(attention, _logs(scores, attention), start)
+    return output
+
+
+def _logs(scores: Tensor, attention: Tensor) -> Tensor:
+    """ln of the weights, written over the scores: s - lse, with lse read off where the weight is largest.
+
+    A second exponential or a logarithm of every weight costs more than both maxima; and no weight that
+    has underflowed to 0 needs one.
+    """
+    total = scores.amax(dim=-1, keepdim=True) - attention.amax(dim=-1, keepdim=True).log()
+    return scores.sub_(total)

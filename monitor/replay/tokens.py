@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from monitor.records import InputFacts, Sample
 
@@ -24,7 +24,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """One tokenised sample; ``special`` are the positions of special tokens."""
+    """One sample as the model takes it; ``special`` are the positions of special tokens.
+
+    ``scored``: the positions whose prediction is the answer (of ``decoder_ids``, where there are
+    any). A served completion's tokens count as special: they are given, not explained.
+    ``pixels``: a tensor (channel, height, width), for images.
+    """
 
     ids: tuple[int, ...]
     type_ids: tuple[int, ...] | None
@@ -32,6 +37,23 @@ class Encoded:
     special: tuple[int, ...]
     words: tuple[Word, ...]
     facts: InputFacts
+    scored: tuple[int, ...] = ()
+    decoder_ids: tuple[int, ...] = ()
+    pixels: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextUse:
+    """How a task reads its texts.
+
+    ``pair``: the second text stands beside the first, or is what the model answered to it (behind
+    the prompt, or in the decoder). ``scored``: the answer is about nothing in particular, every
+    content token, or those of the second text. ``decoder_start``: what decoding begins with.
+    """
+
+    pair: Literal["beside", "completion", "decoder"] = "beside"
+    scored: Literal["nothing", "content", "pair"] = "nothing"
+    decoder_start: tuple[int, ...] = ()
 
 
 class Refused(ValueError):
@@ -41,8 +63,11 @@ class Refused(ValueError):
 class TextEncoder:
     """A tokenizer with a limit. Special tokens are the tokenizer's own but never the unknown one."""
 
-    def __init__(self, tokenizer: Any, *, max_tokens: int, vocabulary: int) -> None:
+    def __init__(
+        self, tokenizer: Any, *, max_tokens: int, vocabulary: int, use: TextUse | None = None
+    ) -> None:
         self._tokenizer = tokenizer
+        self._use = use or TextUse()
         self.vocabulary = vocabulary
         self._lowers = _lowers_case(tokenizer)
         self._unknown = _unknown_id(tokenizer)
@@ -52,16 +77,56 @@ class TextEncoder:
 
     def encode(self, sample: Sample) -> Encoded:
         """Tokenise one sample, cut to the limit; raises ``Refused``."""
+        if sample.image is not None:
+            raise Refused("image: this model reads text; send 'text' or 'input_ids'")
         if sample.input_ids is not None:
             return self._given(sample.input_ids)
-        text, pair = sample.text or "", sample.text_pair
+        beside = self._use.pair == "beside"
+        text, pair = sample.text or "", sample.text_pair if beside else None
         fields = self._call(text, pair, truncation=False)
-        truncated = len(fields["input_ids"]) > self.max_tokens
-        if truncated:
+        cut = max(0, len(fields["input_ids"]) - self.max_tokens)
+        if cut:
             fields = self._call(text, pair, truncation=True)
         words = self._words(fields, (text, pair or ""))
         types = fields.get("token_type_ids") if self._takes_types else None
-        return self._encoded(fields["input_ids"], types, words, f"{text} {pair or ''}", truncated=truncated)
+        row = self._encoded(fields["input_ids"], types, words, f"{text} {pair or ''}", cut=cut)
+        if self._use.scored != "nothing":
+            return replace(row, scored=self._scored(row, fields, pair))
+        return row if beside else self._answered(row, sample.text_pair)
+
+    def _scored(self, row: Encoded, fields: Any, pair: str | None) -> tuple[int, ...]:
+        """The content tokens; of a question and its context, those of the context."""
+        content = [position for position in range(len(row.ids)) if position not in row.special]
+        if self._use.scored == "pair" and pair is not None:
+            if not self._tokenizer.is_fast:
+                raise Refused("text_pair: a slow tokenizer does not tell where the context begins")
+            sequences = fields.sequence_ids()
+            content = [position for position in content if sequences[position] == 1]
+        if not content:
+            raise Refused("text: leaves no token to predict for; send a text that is not empty")
+        return tuple(content)
+
+    def _answered(self, row: Encoded, answer: str | None) -> Encoded:
+        """The row with what the model answered to it: behind the prompt, or for its decoder."""
+        answer_ids = [] if answer is None else self._tokenizer(answer, add_special_tokens=False)["input_ids"]
+        if self._use.pair == "decoder":
+            start = self._use.decoder_start
+            given = (*start, *answer_ids)[: self.max_tokens]
+            cut = len(start) + len(answer_ids) - len(given)
+            return _longer_cut(
+                replace(row, decoder_ids=given, scored=tuple(range(len(start), len(given)))), cut
+            )
+        kept = answer_ids[: self.max_tokens - len(row.ids)]
+        behind = tuple(range(len(row.ids), len(row.ids) + len(kept)))
+        longer = replace(
+            row,
+            ids=(*row.ids, *kept),
+            type_ids=None if row.type_ids is None else (*row.type_ids, *([0] * len(kept))),
+            tokens=(*row.tokens, *map(str, self._tokenizer.convert_ids_to_tokens(list(kept)))),
+            special=(*row.special, *behind),
+            scored=behind,
+        )
+        return _longer_cut(longer, len(answer_ids) - len(kept))
 
     def pipeline(self) -> dict[str, str]:
         """How texts become inputs, besides the vocabulary: what a baseline is kept with."""
@@ -111,7 +176,10 @@ class TextEncoder:
                 if kept[position] not in self.special_ids
             ]
         types = [0] * len(kept) if self._takes_types else None
-        return self._encoded(kept, types, words, text, truncated=len(ids) > self.max_tokens)
+        row = self._encoded(kept, types, words, text, cut=max(0, len(ids) - self.max_tokens))
+        if self._use.scored == "nothing":
+            return row if self._use.pair == "beside" else self._answered(row, None)
+        return replace(row, scored=tuple(p for p in range(len(row.ids)) if p not in row.special))
 
     def _encoded(
         self,
@@ -120,7 +188,7 @@ class TextEncoder:
         words: Sequence[Word],
         text: str,
         *,
-        truncated: bool,
+        cut: int,
     ) -> Encoded:
         if not ids:
             raise Refused("text: gives no token; an empty input cannot be analysed")
@@ -135,7 +203,8 @@ class TextEncoder:
             facts=InputFacts(
                 tokens=len(ids),
                 unknown_share=unknown / len(ids),
-                truncated=truncated,
+                truncated=cut > 0,
+                tokens_cut=cut,
                 special_tokens=len(special),
                 tokens_per_word=(len(ids) - len(special)) / max(len(words), 1),
                 uppercase_share=_share(text, str.isupper, of=lambda c: c.isupper() or c.islower()),
@@ -171,6 +240,13 @@ class TextEncoder:
     def _text(self, text: str) -> str:
         stripped = text.strip()
         return stripped.lower() if self._lowers else stripped
+
+
+def _longer_cut(row: Encoded, cut: int) -> Encoded:
+    """The row with this many more tokens counted as cut."""
+    if cut <= 0:
+        return row
+    return replace(row, facts=replace(row.facts, truncated=True, tokens_cut=row.facts.tokens_cut + cut))
 
 
 def _share(text: str, which: Callable[[str], bool], *, of: Callable[[str], bool]) -> float:

@@ -10,7 +10,8 @@ from monitor.errors import ModelError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt",
-              "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")  # fmt: skip
+              "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+              "preprocessor_config.json", "processor_config.json")  # fmt: skip
 # They decide what the weights compute; a tokenizer that was swapped is a changed model.
 _BESIDE = ("config.json", *_TOKENIZER)
 _NO_WEIGHTS = {"training_args.bin"}

@@ -7,10 +7,11 @@ costs that are reported are this machine's and this model's.
 
 from __future__ import annotations
 
+import base64
 import json
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
 from monitor.privacy import WordPrivacy, new_key
 from monitor.records import CHANNELS, Attribution, Sample
+from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.replay.replayed_model import ReplayModel
@@ -36,6 +38,7 @@ SAMPLES = 30
 STARTED = 1_700_000_000.0
 
 Say = Callable[[str, str], None]
+Inputs = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,8 @@ class Rehearsal:
 def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
     """Load the model and take ``texts`` (at least 30; repeated if fewer) through every stage.
 
+    A model that reads images is given pictures of our own instead.
+
     ``say`` hears each stage's name and what it did, as it ends. Raises the ``HeadwatchError`` of
     the first stage that fails.
     """
@@ -89,10 +94,11 @@ def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
         model, load_seconds = _load(settings, say)
         store = StateStore(settings.state.file, settings=settings.state, window=settings.window, clock=clock)
         try:
-            _fill_window(settings, store, texts, clock, say)
+            inputs = inputs_of(model, texts)
+            _fill_window(settings, store, inputs, clock, say)
             cycle = _cycle(settings, store, model, clock)
             cycle.start()
-            spent = _run(cycle, settings, texts, say)
+            spent = _run(cycle, settings, inputs, say)
             _render(settings, store, cycle, clock, say)
         finally:
             store.close()
@@ -100,7 +106,7 @@ def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
         model=model,
         baseline=cycle.baseline.version if cycle.baseline else "",
         baseline_samples=len(cycle.baseline.features) if cycle.baseline else 0,
-        channels=tuple(name for name in CHANNELS if name != "fidelity" or model.identity.labels),
+        channels=tuple(name for name in CHANNELS if name not in _missing(model)),
         costs=Costs(
             weights_bytes=weights_bytes(model),
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -108,6 +114,19 @@ def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
             **spent,
         ),
     )
+
+
+def _missing(model: ReplayModel) -> set[str]:
+    """The channels that have nothing to say of this model."""
+    missing = set() if model.identity.labels else {"fidelity"}
+    return missing if model.finding.reads_attention else missing | {"heads", "rollout"}
+
+
+def inputs_of(model: ReplayModel, texts: Sequence[str]) -> list[dict[str, str]]:
+    """The fields of each input as a client sends them: a text, or a picture in base64."""
+    if not model.reads_images:
+        return [{"text": text} for text in texts]
+    return [{"image": base64.b64encode(picture).decode()} for picture in self_test_images()]
 
 
 def weights_bytes(model: ReplayModel) -> int:
@@ -152,20 +171,32 @@ def _load(config: Config, say: Say) -> tuple[ReplayModel, float]:
         "model",
         f"{identity.name}: {identity.architecture}, {identity.task}, loaded and tested in {seconds:.1f} s",
     )
-    say(
-        "attention tap",
-        f"self-test against eager attention passed: tier '{model.tier}',"
-        f" {model.layers_seen} layers x {identity.heads} heads, {len(model.statistics)} statistics",
-    )
+    say("attention tap", _tap(model))
+    for tier, reason in model.finding.refused:
+        say("tier refused", f"tier '{tier}': {reason}")
     for refusal in model.refusals:
         say("not available", refusal)
     return model, seconds
 
 
-def _fill_window(config: Config, store: StateStore, texts: Sequence[str], clock: _Clock, say: Say) -> None:
+def _tap(model: ReplayModel) -> str:
+    """Which tier serves, and how much of the model it sees."""
+    finding = model.finding
+    if not finding.reads_attention:
+        return f"tier '{finding.tier}': 0 of {finding.layers_there} layers can be read; no heads, no rollout"
+    by_stack = (f"{finding.stacks.count(name)} {name}" for name in dict.fromkeys(finding.stacks))
+    stacks = f" ({', '.join(by_stack)})" if finding.stacks else ""
+    return (
+        f"self-test against eager attention passed: tier '{finding.tier}', "
+        f"{finding.layer_count} of {finding.layers_there} layers{stacks} x {finding.head_count} heads, "
+        f"{len(model.statistics)} statistics"
+    )
+
+
+def _fill_window(config: Config, store: StateStore, inputs: Inputs, clock: _Clock, say: Say) -> None:
     """Request bodies to samples to a closed window."""
-    chosen = [texts[i % len(texts)] for i in range(SAMPLES)]
-    body = "\n".join(json.dumps({"id": f"check-{i}", "text": text}) for i, text in enumerate(chosen))
+    chosen = [inputs[i % len(inputs)] for i in range(SAMPLES)]
+    body = "\n".join(json.dumps({"id": f"check-{i}", **given}) for i, given in enumerate(chosen))
     reader = Reader(limits=config.ingest.limits, new_id=lambda: "check", now=clock)
     reading = read_samples_body(body.encode(), reader)
     if reading.faults:
@@ -200,19 +231,19 @@ def _cycle(config: Config, store: StateStore, model: ReplayModel, clock: _Clock)
     )
 
 
-def _run(cycle: Cycle, config: Config, texts: Sequence[str], say: Say) -> dict[str, float]:
+def _run(cycle: Cycle, config: Config, inputs: Inputs, say: Say) -> dict[str, float]:
     """The cycle's jobs, each with the CPU seconds it took."""
     analyser = cycle.analyser
-    analyser.profile(_samples(texts[:2]))  # the first batch pays for buffers that later ones find ready
+    analyser.profile(_samples(inputs[:2]))  # the first batch pays for buffers that later ones find ready
     profiled = cpu_seconds(cycle.run_profile)
-    tokens = [len(ids.ids) for ids in analyser.encode(_samples(texts))[0].values()]
+    tokens = [len(ids.ids) for ids in analyser.encode(_samples(inputs))[0].values()]
     say(
         "replay, analysis", f"profiles, rollout, predictions: {1000 * profiled / SAMPLES:.0f} ms CPU a sample"
     )
     attributed = 0.0
     if config.analysis.attribution.samples and analyser.model.takes_gradient:
         found: list[Attribution] = []
-        attributed = cpu_seconds(lambda: found.extend(analyser.attribute(_samples(texts)[:1])))
+        attributed = cpu_seconds(lambda: found.extend(analyser.attribute(_samples(inputs)[:1])))
         item = found[0]
         word = "converged" if item.converged else "did not converge"
         say(
@@ -236,8 +267,16 @@ def _run(cycle: Cycle, config: Config, texts: Sequence[str], say: Say) -> dict[s
     }
 
 
-def _samples(texts: Sequence[str]) -> list[Sample]:
-    return [Sample(id=str(i), time=STARTED, text=text) for i, text in enumerate(texts)]
+def _samples(inputs: Inputs) -> list[Sample]:
+    return [
+        Sample(
+            id=str(i),
+            time=STARTED,
+            text=given.get("text"),
+            image=base64.b64decode(given["image"]) if "image" in given else None,
+        )
+        for i, given in enumerate(inputs)
+    ]
 
 
 def _render(config: Config, store: StateStore, cycle: Cycle, clock: _Clock, say: Say) -> None:

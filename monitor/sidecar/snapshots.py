@@ -126,7 +126,7 @@ class Observer:
 
 
 def _layer_profile(cycle: Cycle | None) -> dict[str, Any]:
-    if cycle is None or cycle.profile is None:
+    if cycle is None or cycle.profile is None or not cycle.profile.size:
         return {}
     means = cycle.profile.mean(axis=1)
     return {name: means[:, i] for i, name in enumerate(cycle.analyser.model.statistics)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def encode_sample(sample: Sample) -> str:
         "text": sample.text,
         "text_pair": sample.text_pair,
         "input_ids": sample.input_ids,
+        "image": None if sample.image is None else base64.b64encode(sample.image).decode(),
         "revision": sample.revision,
         "attributes": dict(sample.attributes),
     }
@@ -74,6 +76,7 @@ def decode_sample(row: tuple[str, float, str, str | None, float | None]) -> Samp
         text=values.get("text"),
         text_pair=values.get("text_pair"),
         input_ids=None if ids is None else tuple(ids),
+        image=base64.b64decode(values["image"]) if "image" in values else None,
         revision=values.get("revision"),
         served=None if label is None else ServedPrediction(label=label, probability=probability),
         attributes=values.get("attributes", {}),

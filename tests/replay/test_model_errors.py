@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import MambaConfig, MambaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
 
 from monitor.errors import ModelError
 from monitor.replay.model import load_model
@@ -102,10 +102,11 @@ def test_a_tokenizer_of_another_model(bert: Path) -> None:
 
 
 def test_an_architecture_that_is_not_known(bert: Path) -> None:
-    change_config(bert, architectures=["BertForQuestionAnswering"])
+    change_config(bert, architectures=["BertForMultipleChoice"])
     assert message(bert) == (
-        "model.task = auto: MODEL names BertForQuestionAnswering, which headwatch does not know; "
-        "set model.task to sequence-classification, causal-lm or encoder"
+        "model.task = auto: MODEL names BertForMultipleChoice, which headwatch does not know; "
+        "set model.task to sequence-classification, token-classification, question-answering, causal-lm, "
+        "encoder-decoder, encoder or image-classification"
     )
 
 
@@ -114,23 +115,22 @@ def test_a_task_whose_weights_are_not_there(bert: Path) -> None:
     assert "set model.task to what the model was trained for (it is causal-lm now)" in text
 
 
-def test_a_model_without_attention(tmp_path: Path) -> None:
-    config = MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4)
-    MambaForCausalLM(config).save_pretrained(tmp_path)
-    word_piece_tokenizer(decoder=True).save_pretrained(tmp_path)
+def test_images_that_are_no_row_of_patches(tmp_path: Path) -> None:
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic")
+    ResNetForImageClassification(config).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     text = message(tmp_path)
-    assert text.startswith("model.source = MODEL: has no attention that can be read (")
-    assert text.endswith("); head profiles and rollout need it; only prediction and attribution would remain")
+    assert text.startswith("model.source = MODEL: is no image classifier of the ViT kind (")
+    assert text.endswith("); headwatch reads images as patches that stand where tokens do")
 
 
-def test_an_encoder_decoder(tmp_path: Path) -> None:
-    config = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
-    word_piece_tokenizer().save_pretrained(tmp_path)
-    assert message(tmp_path) == (
-        "model.source = MODEL: t5 has an encoder and a decoder; "
-        "headwatch watches encoders and decoders, not both in one"
-    )
+def test_a_missing_image_processor(tiny_family: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_family("vit"), tmp_path / "model"))
+    (folder / "preprocessor_config.json").unlink()
+    word_piece_tokenizer().save_pretrained(folder)
+    text = message(folder)
+    assert text.startswith("model.source = MODEL: its image processor cannot be read (")
+    assert text.endswith("); save it beside the weights with processor.save_pretrained")
 
 
 def test_a_device_that_is_not_there(bert: Path) -> None:
@@ -143,10 +143,3 @@ def test_a_multi_label_classifier_gives_each_label_a_probability_of_its_own(tmp_
     tiny_bert(problem_type="multi_label_classification").save_pretrained(tmp_path)
     word_piece_tokenizer().save_pretrained(tmp_path)
     assert load_model(ModelSettings(source=str(tmp_path))).answer == "labels"
-
-
-def test_a_regression_model_predicts_no_label(tmp_path: Path) -> None:
-    tiny_bert(problem_type="regression", num_labels=1).save_pretrained(tmp_path)
-    word_piece_tokenizer().save_pretrained(tmp_path)
-    model = load_model(ModelSettings(source=str(tmp_path)))
-    assert (model.answer, model.predicts, model.identity.labels) == ("value", False, ())

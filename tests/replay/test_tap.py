@@ -16,7 +16,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from monitor.records import Sample
 from monitor.replay import tap
 from monitor.replay.model import load_model
-from monitor.replay.selftest import MatrixCollector
+from monitor.replay.reference import MatrixCollector
 from monitor.replay.settings import ModelSettings
 from monitor.replay.weights import weights_hash, weights_stamp
 
@@ -32,15 +32,6 @@ def test_the_tap_serves_models_of_the_attention_interface(
     assert model.causal == (family in ("gpt2", "llama", "mistral"))
     assert ("separator" in model.statistics) != model.causal
     assert len(model.projections or ()) == 3
-
-
-def test_eager_attention_serves_a_model_outside_the_interface(tiny_folder: Callable[[str], Path]) -> None:
-    model = load_model(ModelSettings(source=str(tiny_folder("deberta"))))
-    assert (model.tier, model.layers_seen, model.refusals) == ("eager", 3, ())
-    assert model.finding.reason == "the model does not use transformers' attention interface"
-    assert [p.name for p in model.projections or ()] == [
-        f"deberta.encoder.layer.{layer}.attention.output.dense" for layer in range(3)
-    ]
 
 
 def _without_mask(module: Any, query: Any, key: Any, value: Any, mask: Any, **options: Any) -> Any:
@@ -70,8 +61,8 @@ def test_the_self_test_refuses_a_faulty_tap(
 
     monkeypatch.setattr("monitor.replay.model.register_tap", register)
     model = load_model(ModelSettings(source=str(tiny_folder(family))))
-    assert model.tier == "eager"
-    assert model.finding.reason == "its outputs differ from eager attention"
+    assert model.tier == "module eager"
+    assert model.finding.refused == (("tap", "its outputs differ from eager attention"),)
 
 
 def test_the_mask_function_is_registered_with_the_tap() -> None:

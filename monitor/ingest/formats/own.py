@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.ingest.formats.wire import Document, WireFormat
 
-_KEYS = ("text", "input_ids")
+_KEYS = ("text", "input_ids", "image")
 
 
 def _recognises(document: Any) -> bool:
