@@ -1,0 +1,1 @@
+"""What `headwatch compare` finds: damaged heads, rounding, other trainings."""

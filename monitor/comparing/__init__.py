@@ -1,0 +1,1 @@
+"""Two checkpoints on the same inputs, head by head."""

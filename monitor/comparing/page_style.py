@@ -1,0 +1,45 @@
+"""The look of the page: colours by variables, for light and dark; rows become cards on a phone."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{--ink:#1b1f24;--soft:#57606a;--ground:#fff;--panel:#f3f5f7;--line:#d4d9df;--mark:#d1450b}
+@media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a3acb6;--ground:#14171a;--panel:#1f2429;
+--line:#3a4149;--mark:#ff8a4c}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:62rem;margin:0 auto;padding:1rem}
+h1{font-size:1.35rem;line-height:1.3;margin:.2rem 0 .8rem;overflow-wrap:anywhere}
+h2{font-size:1.05rem;margin:2rem 0 .6rem}
+p{margin:.4rem 0}.names,.note,.note h2{color:var(--soft)}.names{overflow-wrap:anywhere}
+.facts{display:flex;flex-wrap:wrap;gap:.6rem;margin:1.2rem 0 0}
+.facts div{background:var(--panel);border-radius:.5rem;padding:.5rem .8rem;flex:1 1 9rem}
+dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-weight:600}
+.wide{overflow-x:auto}
+.map{border-collapse:separate;border-spacing:2px;font-size:.75rem;
+--cell:clamp(1.15rem,calc((min(100vw,62rem) - 4.5rem)/var(--heads) - 2px),2.6rem)}
+.map th{font-weight:400;color:var(--soft);min-width:1.15rem}
+.map td{width:var(--cell);min-width:var(--cell);height:var(--cell);padding:0;text-align:center;
+border-radius:3px;line-height:1;font-size:.55rem;color:var(--soft)}
+.map tbody td{background:var(--panel);box-shadow:inset 0 0 0 1px var(--line)}
+.map td.origin{outline:3px solid var(--mark);outline-offset:-1px}
+.map td.changed,.key.changed{background-image:linear-gradient(225deg,currentColor .28rem,
+transparent 0)}
+.legend{max-width:28rem;margin-top:.8rem;font-size:.85rem;color:var(--soft)}
+.ramp{height:.8rem;border-radius:3px;background:linear-gradient(to right,#00224e,#123570,#3b496c,#575d6d,
+#707173,#8a8678,#a59c74,#c3b369,#e1cc55,#fee838)}
+.marks{position:relative;height:1.3rem}.marks span{position:absolute;transform:translateX(-50%)}
+.marks span:first-child{transform:none}
+.key{display:inline-block;width:.9rem;height:.9rem;border-radius:3px;vertical-align:-.1rem;margin:0 .2rem 0 0}
+.key.origin{border:3px solid var(--mark)}.key.changed{border:1px solid var(--line);margin-left:.8rem}
+.dot{margin-left:.8rem}
+.heads{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+.heads th,.heads td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line)}
+.heads th{color:var(--soft);font-weight:400;font-size:.85rem}
+details{margin:2rem 0 0}summary{cursor:pointer;font-weight:600}
+@media(max-width:40rem){
+.heads thead{display:none}.heads tr{display:grid;grid-template-columns:1fr 1fr;gap:.1rem .8rem;
+padding:.5rem 0;border-bottom:1px solid var(--line)}
+.heads td{border:0;padding:0;overflow-wrap:anywhere}
+.heads td:nth-child(n+3)::before{content:attr(data-name);display:block;color:var(--soft);font-size:.75rem}}
+"""
