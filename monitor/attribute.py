@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -29,9 +30,27 @@ def integrate_batch(
     The baseline has the padding token's embedding at content positions and the input's own at
     special tokens and padding, so those get exactly 0. A model without padding token gets the mean
     of its embedding table there: a neutral point among the embeddings that it knows.
+
+    Rows of one length are walked together and without padding: a row's nodes fill the evaluations
+    already, so that nothing is gained by rows of other lengths beside them.
     """
-    targets = targets_of(answers, model.answer)
-    embeddings = model.embed(batch.ids).detach()
+    targets = targets_of(answers, model.kind_of(batch))
+    parts = []
+    for rows, part in batch.of_one_length():
+        found = _integrate(model, part, _trimmed(targets[rows], batch.read[rows]), settings)
+        parts.append((rows, replace(found, values=_placed(found.values, batch, rows))))
+    order = torch.cat([rows for rows, _ in parts]).argsort()
+    joined = {
+        item.name: torch.cat([getattr(found, item.name) for _, found in parts])[order]
+        for item in fields(Integrated)
+    }
+    return Integrated(**joined)
+
+
+def _integrate(
+    model: ReplayModel, batch: Batch, targets: Tensor, settings: AttributionSettings
+) -> Integrated:
+    embeddings = model.embed_batch(batch).detach()
     keep = (batch.special | ~batch.real).unsqueeze(-1)
     baselines = torch.where(keep, embeddings, model.neutral_embedding())
 
@@ -46,6 +65,21 @@ def integrate_batch(
         maximum_steps=settings.maximum_steps,
         rows_at_once=max(1, model.token_budget // batch.ids.shape[1]),
     )
+
+
+def _trimmed(targets: Tensor, real: Tensor) -> Tensor:
+    """Targets of rows of one length without what stands at padding, where they go by token."""
+    return targets[real].unflatten(0, (len(real), -1)) if targets.ndim == 3 else targets
+
+
+def _placed(values: Tensor, batch: Batch, rows: Tensor) -> Tensor:
+    """Values of rows without padding, at their places in the padded batch; 0 elsewhere."""
+    real = batch.real[rows]
+    if values.shape == real.shape:
+        return values
+    placed = values.new_zeros(real.shape)
+    placed[real] = values.flatten()
+    return placed
 
 
 def describe(

@@ -38,9 +38,14 @@ class Case:
     repeats: int
     layers: int = 12
     hidden: int = 768
+    heads: int = 12
 
 
-CASES = (Case(tokens=128, rows=8, repeats=9), Case(tokens=512, rows=2, repeats=7))
+CASES = (
+    Case(tokens=128, rows=8, repeats=9),
+    Case(tokens=512, rows=2, repeats=7),
+    Case(tokens=2048, rows=1, repeats=3),
+)
 SMOKE = (Case(tokens=32, rows=2, repeats=2, layers=2, hidden=96),)
 
 
@@ -58,8 +63,10 @@ def write_model(case: Case, folder: Path) -> Path:
     config = BertConfig(
         vocab_size=1000,
         num_hidden_layers=case.layers,
+        num_attention_heads=case.heads,
         hidden_size=case.hidden,
         intermediate_size=4 * case.hidden,
+        max_position_embeddings=max(512, case.tokens),
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
@@ -79,8 +86,9 @@ def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
     network = analyser.model.network
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(4, 1000, (case.rows, case.tokens), generator=draw)
-    # one row is half as long: padding is part of every real batch
-    lengths = [case.tokens] * (case.rows - 1) + [case.tokens // 2]
+    # one row is half as long: padding is part of every real batch, but for a long text by itself
+    lengths = [case.tokens] * case.rows
+    lengths[-1] = lengths[-1] // 2 if case.rows > 1 else lengths[-1]
     encoded, _ = analyser.encode(
         [
             Sample(id=str(i), time=0.0, input_ids=tuple(row[:n].tolist()))

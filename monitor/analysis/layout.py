@@ -12,6 +12,8 @@ Attention = Annotated[Tensor, "batch head query key"]
 HeadRows = Annotated[Tensor, "batch head query"]
 HeadValues = Annotated[Tensor, "batch head"]
 TokenMask = Annotated[Tensor, "batch token"]
+SIGHT_ROWS = 256
+"""Queries at a time, so that what each may see is never a square of floats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +80,33 @@ class Sight:
     def of(cls, layout: TokenLayout, visible: Tensor | None) -> Sight:
         """``visible`` (batch or 1, query, key), or None for all real keys (causal: up to the query)."""
         width = layout.real.shape[1]
-        device = layout.real.device
-        if visible is None:
-            visible = torch.ones(1, width, width, dtype=torch.bool, device=device)
-            visible = visible.tril() if layout.causal else visible
-        sees = (visible & layout.real[:, None, :]).float()
-        position = torch.arange(width, device=device)
-        distance = (position[:, None] - position).abs().float()
-        keys = sees.sum(dim=-1)
+        position = torch.arange(width, device=layout.real.device)
+        wanted = torch.stack([layout.real, layout.content], dim=-1).float()
+        sums: list[Tensor] = []
+        for start in range(0, width, SIGHT_ROWS):
+            sees = _seen(layout, visible, start)
+            gap = (position[start : start + SIGHT_ROWS, None] - position).abs()
+            sums.append(torch.cat([torch.bmm(sees, wanted), (sees * gap).sum(-1, keepdim=True)], dim=-1))
+        keys, content_keys, distance = torch.cat(sums, dim=1).unbind(dim=-1)
         return cls(
             keys=keys,
-            content_keys=torch.einsum("bqk,bk->bq", sees, layout.content.float()),
-            uniform_distance=torch.einsum("bqk,qk->bq", sees, distance) / keys.clamp_min(1),
+            content_keys=content_keys,
+            uniform_distance=distance / keys.clamp_min(1),
             weight=_query_weight(layout, keys),
             layout=layout,
         )
+
+
+def _seen(layout: TokenLayout, visible: Tensor | None, start: int) -> Tensor:
+    """1 where a query from ``start`` on sees a real key, (batch, query, key): a block, not the square."""
+    batch, width = layout.real.shape
+    stop = min(width, start + SIGHT_ROWS)
+    if visible is not None:
+        seen = visible.expand(-1, width, -1)[:, start:stop]
+    else:
+        seen = torch.ones(1, stop - start, width, dtype=torch.bool, device=layout.real.device)
+        seen = seen.tril(start) if layout.causal else seen
+    return (seen & layout.real[:, None, :]).float().expand(batch, -1, -1)
 
 
 def _query_weight(layout: TokenLayout, keys: Tensor) -> Tensor:

@@ -130,12 +130,12 @@ def reduce_block(attention: Attention, log_attention: Attention, start: int, sig
     position = torch.arange(keys, device=attention.device)
     gap = (position[start : start + rows, None] - position).abs().float()
     content = layout.content[:, None, None, :].float()
-    information = attention * log_attention
-    product = torch.empty_like(information)
+    product = attention * log_attention  # the one temporary of this size: each sum reuses it
+    information = product.sum(dim=-1)
     index = layout.first[:, None, None, None].expand(*attention.shape[:3], 1)
     return KeySums(
-        information=information.sum(dim=-1),
-        content_information=torch.mul(information, content, out=product).sum(dim=-1),
+        information=information,
+        content_information=product.mul_(content).sum(dim=-1),
         content_mass=torch.mul(attention, content, out=product).sum(dim=-1),
         own=attention.diagonal(offset=start, dim1=-2, dim2=-1).clone(),
         previous=_previous(attention, start),

@@ -47,7 +47,8 @@ def statistics(
     """(head, 10) in the order of the issue; NaN where there is no context, or for a decoder's separator.
 
     matrix (head, query, key) without padding; special (token,) True at the tokenizer's special
-    tokens; window: a sliding window's size; context (query, head x dim), weight (head x dim, hidden).
+    tokens; window: a sliding window's size (how far a query sees, itself included);
+    context (query, head x dim), weight (head x dim, hidden).
     """
     heads, n, _ = matrix.shape
     if causal:
@@ -100,7 +101,8 @@ def rollout_row(matrices: list[np.ndarray], *, causal: bool) -> np.ndarray:
 
 def _keys(i: int, n: int, causal: bool, window: int | None) -> list[int]:
     lowest = 0 if window is None else max(0, i - window + 1)
-    return list(range(lowest, i + 1)) if causal else list(range(n))
+    highest = n - 1 if window is None else min(n - 1, i + window - 1)
+    return list(range(lowest, i + 1 if causal else highest + 1))
 
 
 def _entropy(p: np.ndarray) -> float:

@@ -229,3 +229,18 @@ def test_an_encoder_without_a_head_predicts_nothing(tiny_analyser: Callable[...,
     features = stack(tiny_analyser("encoder").profile(samples()).analyses)
     assert features.prediction.shape == (4, 0)
     assert np.isnan(features.fidelity).all()
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "mistral"])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_watching_changes_no_answer_beyond_rounding(
+    family: str, side: str, tiny_analyser: Callable[..., Analyser]
+) -> None:
+    analyser = tiny_analyser(family)
+    rows = list(analyser.encode(samples())[0].values())
+    batch = analyser.model.batch(rows, side=side)  # type: ignore[arg-type]
+    answers = analyser.read_batch(batch, gradient=False).answers
+    with_gradient = analyser.read_batch(batch, gradient=True).answers.detach()
+    unwatched = analyser.model.run(batch).answers
+    torch.testing.assert_close(answers, unwatched, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(with_gradient, unwatched, atol=0, rtol=0)

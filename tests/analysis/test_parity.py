@@ -231,14 +231,16 @@ def test_smollm2_with_grouped_queries_equals_the_numpy_reference() -> None:
 def _swap_groups(monkeypatch: pytest.MonkeyPatch, stream: Callable[..., None]) -> None:
     monkeypatch.setattr(
         "monitor.replay.tap._stream",
-        lambda reducer, query, key, bias, scaling: stream(reducer, query, key.flip(1), bias, scaling),
+        lambda reducer, query, key, *rest: stream(reducer, query, key.flip(1), *rest),
     )
 
 
 def _wrong_scale(monkeypatch: pytest.MonkeyPatch, stream: Callable[..., None]) -> None:
     monkeypatch.setattr(
         "monitor.replay.tap._stream",
-        lambda reducer, query, key, bias, scaling: stream(reducer, query, key, bias, scaling * 1.1),
+        lambda reducer, query, key, bias, scaling, value: stream(
+            reducer, query, key, bias, scaling * 1.1, value
+        ),
     )
 
 

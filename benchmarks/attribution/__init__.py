@@ -1,0 +1,1 @@
+"""Cost and accuracy of Integrated Gradients with head statistics, beside the usual recipe."""
