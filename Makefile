@@ -50,7 +50,11 @@ check: $(STAMP) ## Lint, format, types, doctests, every file in configs/
 
 bench: $(STAMP) ## Measure and store as JSON; BENCH=--smoke for a short run
 	$(BIN)/python -m benchmarks.profiling.bench $(BENCH)
+	$(BIN)/python -m benchmarks.analyses.bench $(BENCH)
+	$(BIN)/python -m benchmarks.profiling.growth $(BENCH)
+	$(BIN)/python -m benchmarks.attribution.bench $(BENCH)
 	$(MAKE) bench-detection
+	$(BIN)/python -m benchmarks.compare.bench $(BENCH)
 	$(BIN)/python -m benchmarks.ingest.bench $(BENCH)
 	$(BIN)/python -m benchmarks.cycle.bench $(BENCH)
 

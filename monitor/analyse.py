@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +17,13 @@ from monitor.analysis.prediction import predict, target_score, targets_of
 from monitor.analysis.profile import ProfileReducer
 from monitor.analysis.rollout import summarise_rollout
 from monitor.analysis.settings import AnalysisSettings
+from monitor.analysis.stacked import NothingSeen, StackedReducer
+from monitor.analysis.survey import HeadSurvey
+from monitor.analysis.together import OnlyLayers, Reducer, Together
+from monitor.analysis.token_methods import TokenMethods
 from monitor.analysis.words import largest_words
 from monitor.attribute import describe, integrate_batch
+from monitor.examine import examine, removal_effects, token_marks, watched_phrases
 from monitor.records import (
     Array,
     Attribution,
@@ -28,6 +34,8 @@ from monitor.records import (
     ServedPrediction,
 )
 from monitor.replay.batches import Batch
+from monitor.replay.images import self_test_images
+from monitor.replay.memory import with_room
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded, Refused
 from monitor.stacking import stack
@@ -56,8 +64,12 @@ class Analysed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One batch's results as arrays with the batch first; gradient fields are None without one."""
+    """One batch's results as arrays with the batch first; gradient fields are None without one.
 
+    ``answers`` is what the model said, as the tensor it is.
+    """
+
+    answers: Tensor
     profile: Array
     rollout: Array
     predictions: tuple[Prediction | None, ...]
@@ -78,6 +90,12 @@ class Analyser:
         """The names on the profile's last axis."""
         return self.model.statistics
 
+    @property
+    def _grams_here(self) -> list[Tensor] | None:
+        """The Gram matrices on the device that the model is on now."""
+        here = self.model.device
+        return None if self._grams is None else [gram.to(here) for gram in self._grams]
+
     def profile(
         self,
         samples: Sequence[Sample],
@@ -86,11 +104,13 @@ class Analyser:
         should_stop: Stop | None = None,
         gradient: bool | None = None,
         finite_only: bool = True,
+        survey: HeadSurvey | None = None,
     ) -> Analysed:
         """Profile samples in batches of like length. ``on_progress`` is told how many are done.
 
         ``gradient`` overrides ``settings.gradient_attribution``; it is one pass either way.
-        ``finite_only`` refuses samples for which the model gives NaN or infinity.
+        ``finite_only`` refuses samples for which the model gives NaN or infinity. A ``survey`` sees
+        every head in the same passes.
         """
         wanted = self.settings.gradient_attribution if gradient is None else gradient
         encoded, refused = self.encode(samples)
@@ -98,17 +118,21 @@ class Analyser:
         texts = list(encoded.values())
         done: dict[int, SampleAnalysis] = {}
         complete = True
+
+        def read(members: Sequence[int]) -> Reading:
+            return self.read([texts[i] for i in members], gradient=wanted, survey=survey)
+
         for members in self.model.plan(texts):
             if should_stop is not None and should_stop():
                 complete = False
                 break
-            reading = self.read([texts[i] for i in members], gradient=wanted)
-            for place, member in enumerate(members):
-                analysis = self._analysis(rows[member], texts[member], reading, place)
-                if not finite_only or _is_finite(analysis):
-                    done[member] = analysis
-                else:
-                    refused.append((rows[member].id, "the model's numbers are not finite for this input"))
+            for part, reading in with_room(self.model, members, read):
+                for place, member in enumerate(part):
+                    analysis = self._analysis(rows[member], texts[member], reading, place)
+                    if not finite_only or _is_finite(analysis):
+                        done[member] = analysis
+                    else:
+                        refused.append((rows[member].id, "the model's numbers are not finite for this input"))
             if on_progress is not None:
                 on_progress(len(done) + len(refused))
         return Analysed(
@@ -121,22 +145,28 @@ class Analyser:
         *,
         on_progress: Progress | None = None,
         should_stop: Stop | None = None,
+        survey: HeadSurvey | None = None,
     ) -> tuple[Attribution, ...]:
         """Integrated Gradients of each sample that the model takes, in the order of the samples.
 
         Empty for a model that takes no embeddings (``model.refusals`` says so); stops early, with
-        what is done, when ``should_stop`` turns true.
+        what is done, when ``should_stop`` turns true. What ``settings.scheduled`` asks for stands
+        beside each; a ``survey`` sees every head in the same passes.
         """
         if not self.model.takes_gradient:
             return ()
         encoded, _ = self.encode(samples)
         numbers, rows = list(encoded), list(encoded.values())
         done: dict[int, Attribution] = {}
+
+        def explain(members: Sequence[int]) -> dict[int, Attribution]:
+            return dict(self._attribute_batch(members, numbers, rows, samples, survey))
+
         for members in self.model.plan(rows):
             if should_stop is not None and should_stop():
                 break
-            for member, attribution in self._attribute_batch(members, numbers, rows, samples):
-                done[numbers[member]] = attribution
+            for _, explained in with_room(self.model, members, explain):
+                done.update({numbers[member]: item for member, item in explained.items()})
             if on_progress is not None:
                 on_progress(len(done))
         return tuple(done[i] for i in sorted(done))
@@ -147,36 +177,52 @@ class Analyser:
         numbers: Sequence[int],
         rows: Sequence[Encoded],
         samples: Sequence[Sample],
+        survey: HeadSurvey | None,
     ) -> Iterator[tuple[int, Attribution]]:
-        model = self.model
-        batch = model.batch([rows[i] for i in members])
-        reducer = self._reducer(batch, keep_contexts=False)
-        answers = model.run(batch, reducer).answers
-        predictions = self._predict(answers)
-        rollout = _numpy(reducer.rollout())
-        integrated = integrate_batch(model, batch, answers, self.settings.attribution)
+        model, settings = self.model, self.settings
+        encoded = [rows[i] for i in members]
+        batch = model.batch(encoded)
+        methods = TokenMethods(
+            self._layout(batch),
+            settings.scheduled,
+            read=self._read_weights(batch),
+            attention=model.finding.reads_attention and not model.finding.stacks,
+        )
+        gradient = methods.needs_gradient or (survey is not None and survey.wants_importance)
+        reading = self.read_batch(
+            batch, gradient=gradient, more=methods.reducers, survey=survey, rows=encoded
+        )
+        others = methods.values(reading.gradient_times_input)
+        integrated = integrate_batch(model, batch, reading.answers, settings.attribution)
+        lists = watched_phrases(model, settings.watch_lists)
         for place, member in enumerate(members):
             row = rows[member]
-            yield (
-                member,
-                describe(
-                    samples[numbers[member]].id,
-                    row,
-                    predictions[place] or EMBEDDED,
-                    rollout[place, : len(row.ids)].copy(),
-                    integrated,
-                    place,
-                ),
+            attribution = describe(
+                samples[numbers[member]].id,
+                row,
+                reading.predictions[place] or EMBEDDED,
+                reading.rollout[place, : len(row.ids)].copy(),
+                integrated,
+                place,
             )
+            effects_of = partial(removal_effects, model, batch, place, reading.answers)
+            values = {name: of_row(place) for name, of_row in others.items()}
+            yield member, examine(attribution, row, values, effects_of, settings.scheduled, lists)
 
     def probe(self, texts: Sequence[str]) -> ProbeReading:
-        """Run fixed texts, always in the same batches: unchanged weights give the same bits."""
+        """Run fixed texts, always in the same batches: unchanged weights give the same bits.
+
+        A model that reads images is given the self-test's pictures instead.
+        """
         samples = [Sample(id=str(i), time=0.0, text=text) for i, text in enumerate(texts)]
+        if self.model.reads_images:
+            pictures = self_test_images()
+            samples = [Sample(id=str(i), time=0.0, image=picture) for i, picture in enumerate(pictures)]
         # A broken model's NaN are what the probe is there to see: no row is left out.
         features = stack(self.profile(samples, gradient=False, finite_only=False).analyses)
         alone, gap = self._alone_and_padded(samples, features.profile)
         return ProbeReading(
-            identity=self.model.identity,
+            identity=self.model.identity_now,
             inputs_hash=hashlib.sha256("\0".join(texts).encode()).hexdigest(),
             profile=features.profile,
             prediction=features.prediction,
@@ -187,6 +233,8 @@ class Analyser:
     def _alone_and_padded(self, samples: Sequence[Sample], profile: Array) -> tuple[Array, float]:
         """The shortest text's profile, and by how many sd the longest one's company moves it."""
         rows = sorted(self.encode(samples)[0].values(), key=lambda row: len(row.ids))
+        if not profile.size:
+            return self.read(rows[:1], gradient=False).profile[0], 0.0
         alone = self.read(rows[:1], gradient=False).profile[0]
         padded = self.read([rows[0], rows[-1]], gradient=False).profile[0]
         spread = np.maximum(profile.std(axis=0), SMALLEST_SD)
@@ -205,42 +253,91 @@ class Analyser:
                 refused.append((sample.id, str(error)))
         return encoded, refused
 
-    def read(self, rows: Sequence[Encoded], *, gradient: bool) -> Reading:
+    def read(self, rows: Sequence[Encoded], *, gradient: bool, survey: HeadSurvey | None = None) -> Reading:
         """Run one batch."""
-        return self.read_batch(self.model.batch(rows), gradient=gradient)
+        return self.read_batch(self.model.batch(rows), gradient=gradient, survey=survey, rows=rows)
 
-    def read_batch(self, batch: Batch, *, gradient: bool) -> Reading:
-        """Run one padded batch: a forward pass, and a backward pass if a gradient is wanted."""
+    def read_batch(
+        self,
+        batch: Batch,
+        *,
+        gradient: bool,
+        more: Sequence[Reducer] = (),
+        survey: HeadSurvey | None = None,
+        rows: Sequence[Encoded] = (),
+    ) -> Reading:
+        """Run one padded batch: a forward pass, and a backward pass if a gradient is wanted.
+
+        ``more`` reducers are fed in the same pass, and those of a ``survey`` over ``rows``.
+        """
         model = self.model
         gradient = gradient and model.takes_gradient
         reducer = self._reducer(batch, keep_contexts=gradient)
-        replay = model.run(batch, reducer, gradient=gradient)
+        survey = survey if model.finding.reads_attention else None
+        if survey is not None:
+            more = [*more, *self._surveying(survey, batch, rows)]
+        fed = Together(*more, reducer) if more else reducer
+        replay = model.run(batch, fed, gradient=gradient)
         values = importance = None
         if gradient and replay.embeddings is not None:
-            score = target_score(replay.answers, targets_of(replay.answers, model.answer))
+            score = target_score(replay.answers, targets_of(replay.answers, model.kind_of(batch)))
             values, importance = gradient_reading(score, replay.embeddings, reducer.contexts)
+        if survey is not None:
+            survey.finish(len(batch), None if importance is None else _numpy(importance))
         return Reading(
+            answers=replay.answers.detach(),
             profile=_numpy(reducer.profile()),
             rollout=_numpy(reducer.rollout()),
-            predictions=tuple(self._predict(replay.answers.detach())),
+            predictions=tuple(self._predict(replay.answers.detach(), batch)),
             gradient_times_input=None if values is None else _numpy(values),
             importance=None if importance is None else _numpy(importance),
         )
 
-    def _reducer(self, batch: Batch, *, keep_contexts: bool) -> ProfileReducer:
-        return ProfileReducer(
-            TokenLayout.of(batch.real, batch.special, causal=self.model.causal),
-            statistics=self.model.statistics,
-            grams=self._grams,
+    def _layout(self, batch: Batch) -> TokenLayout:
+        return TokenLayout.of(batch.real, batch.special, causal=self.model.causal)
+
+    def _read_weights(self, batch: Batch) -> Tensor | None:
+        """With what weights the prediction reads the positions; None for the read-out position alone."""
+        if self.model.answer != "embedding":
+            return None
+        return batch.real / batch.real.sum(dim=1, keepdim=True)
+
+    def _surveying(self, survey: HeadSurvey, batch: Batch, rows: Sequence[Encoded]) -> list[Reducer]:
+        reducers = survey.start(token_marks(batch, rows, self._layout(batch)), self._grams)
+        stacks = self.model.finding.stacks
+        encoder = {layer for layer, stack in enumerate(stacks) if stack == "encoder"}
+        return [OnlyLayers(reducer, encoder) for reducer in reducers] if stacks else reducers
+
+    def _reducer(self, batch: Batch, *, keep_contexts: bool) -> ProfileReducer | StackedReducer | NothingSeen:
+        model = self.model
+        layout = TokenLayout.of(batch.real, batch.special, causal=model.causal)
+        if not model.finding.reads_attention:
+            return NothingSeen(layout)
+        if not model.finding.stacks:
+            return ProfileReducer(
+                layout, statistics=model.statistics, grams=self._grams_here, keep_contexts=keep_contexts
+            )
+        return StackedReducer(
+            layout,
+            TokenLayout.of(batch.read, torch.zeros_like(batch.read), causal=True),
+            stacks=model.finding.stacks,
+            statistics=model.statistics,
+            grams=self._grams_here,
             keep_contexts=keep_contexts,
         )
 
-    def _predict(self, answers: Tensor) -> list[Prediction | None]:
+    def _predict(self, answers: Tensor, batch: Batch) -> list[Prediction | None]:
         model = self.model
-        return predict(answers, model.answer, labels=model.identity.labels, token_text=self._token_text)
+        return predict(
+            answers,
+            model.kind_of(batch),
+            labels=model.identity.labels,
+            token_text=self._token_text,
+            ids=batch.ids,
+        )
 
-    def _token_text(self, token: int) -> str:
-        return str(self.model.tokenizer.decode([token]))
+    def _token_text(self, *tokens: int) -> str:
+        return str(self.model.tokenizer.decode(list(tokens)))
 
     def _analysis(self, sample: Sample, row: Encoded, reading: Reading, place: int) -> SampleAnalysis:
         length, top = len(row.ids), self.settings.top_words
@@ -254,14 +351,15 @@ class Analyser:
                 reading.rollout[place, :length].copy(),
                 readout=length - 1 if self.model.causal else 0,
                 special=() if self.model.causal else row.special,
-                words=spans,
+                words=spans if self.model.finding.reads_attention else (),
                 top=top,
             ),
             prediction=reading.predictions[place],
             served=_in_model_words(sample.served, self.model.identity.labels),
             facts=row.facts,
             tokens=row.tokens,
-            words=tuple(dict.fromkeys(text for text, _ in spans)),
+            # every image has the same patches: that they are there says nothing
+            words=() if self.model.reads_images else tuple(dict.fromkeys(text for text, _ in spans)),
             top_words=() if gradient is None else largest_words(spans, gradient[place, :length], top),
             head_importance=None if importance is None else importance[place],
         )

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import monitor
-from monitor.commands import backtest, baseline, check, explain, profile, run
+from monitor.commands import backtest, baseline, check, compare, explain, profile, run
 from monitor.errors import HeadwatchError
 
 INTERRUPTED = 130
@@ -26,7 +26,7 @@ EXIT_CODES = """
   0  done
   1  failed
   2  wrong usage, or a configuration that cannot be used
-  3  the model cannot be loaded or watched
+  3  the model cannot be loaded or watched; `compare --fail-on`: the checkpoints differ
   4  an input file cannot be read
   5  the baseline does not fit this version or this model
   6  the state file cannot be used
@@ -71,6 +71,7 @@ app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("profile")(profile.profile)
 app.command("explain")(explain.explain)
+app.command("compare")(compare.compare)
 app.command("backtest")(backtest.backtest)
 app.add_typer(baseline.app, name="baseline")
 

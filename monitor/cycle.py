@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from monitor.analyse import Analyser
+from monitor.analysis.survey import HeadSurvey
 from monitor.attribute import top_words
 from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.config.configuration import Config
 from monitor.drift.detector import WindowFacts
 from monitor.errors import HeadwatchError
 from monitor.judging import Given, judge_given
-from monitor.live import evidence, promotion
+from monitor.live import attribution_evidence, evidence, promotion
 from monitor.live.in_force import BaselineInForce
 from monitor.live.integrated_words import IntegratedWords
 from monitor.live.learning import LiveBaseline
@@ -223,7 +224,8 @@ class Cycle:
 
     def _attribute(self, index: int, samples: Sequence[Sample]) -> None:
         """Integrated Gradients of a subsample; the next verdict or the baseline counts its words."""
-        attributions = self.analyser.attribute(samples, should_stop=self._should_stop)
+        survey = HeadSurvey(self.config.analysis.scheduled)
+        attributions = self.analyser.attribute(samples, should_stop=self._should_stop, survey=survey)
         if self._should_stop():
             return
         words = top_words(attributions, self.config.analysis.top_words)
@@ -233,10 +235,23 @@ class Cycle:
             return
         records = []
         if attributions:
-            self.attribution = evidence.attribution_metrics(attributions)
-            public = evidence.public_words(attributions, known=self.baseline.words, privacy=self._privacy)
+            head_metrics = survey.metrics()
+            self.attribution = {**attribution_evidence.attribution_metrics(attributions), **head_metrics}
+            public = attribution_evidence.public_words(
+                attributions, known=self.baseline.words, privacy=self._privacy
+            )
             prefix = f"{self.analyser.model.identity.name}/{self._in_force.version}"
-            records = [evidence.attribution_record(prefix, index, self._clock(), attributions, public)]
+            records = [
+                attribution_evidence.attribution_record(
+                    prefix,
+                    index,
+                    self._clock(),
+                    attributions,
+                    public,
+                    head_metrics=head_metrics,
+                    heads=survey.to_json() if head_metrics else None,
+                )
+            ]
         meta = self._words.take(words, self._context(), self._clock())
         self._store.commit_attribution(index, outbox=self._wanted(records), meta=meta)
 

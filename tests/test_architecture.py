@@ -20,6 +20,7 @@ FOUNDATION = {
     "monitor.errors",
     "monitor.settings",
     "monitor.records",
+    "monitor.records.explanations",
     "monitor.records.samples",
     "monitor.records.features",
     "monitor.records.references",
@@ -59,6 +60,7 @@ OWNERS = {
         "monitor.analyse",
         "monitor.analysis",
         "monitor.attribute",
+        "monitor.examine",
         "monitor.replay",
     ),
 }

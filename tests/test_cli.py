@@ -183,7 +183,7 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
         "metrics",
     ]
     for said in (
-        "tier 'tap', 6 layers x 12 heads, 10 statistics",
+        "tier 'tap', 6 of 6 layers x 12 heads, 10 statistics",
         "6 layers x 12 = 72",
         "every 5m: 200 samples, at least 100",
         "1 per 30d: one in 8640 windows, 30 days",

@@ -1,9 +1,26 @@
-"""How far attention rollout and attribution agree about one input."""
+"""How far two methods agree about the tokens of one input."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from monitor.records import Agreement
+
+OVERLAP = 5
+
+
+def agreement(one: NDArray[np.floating], other: NDArray[np.floating], content: Sequence[int]) -> Agreement:
+    """Rank correlation and overlap of the top 5, by magnitude over the content positions.
+
+    >>> agreement(np.array([9.0, 1.0, -2.0]), np.array([0.0, 0.1, 0.2]), [1, 2])
+    Agreement(spearman=1.0, overlap_at_5=1.0)
+    """
+    places = np.asarray(content, dtype=np.int64)
+    first, second = np.abs(one[places]), np.abs(other[places])
+    return Agreement(spearman=spearman(first, second), overlap_at_5=overlap_at(OVERLAP, first, second))
 
 
 def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.errors import InputError, ModelError
+from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
+from monitor.errors import ConfigError, InputError, ModelError
 
 if TYPE_CHECKING:
     from monitor.records import Attribution
 
-BAR_WIDTH = 24
 NAMED_WORDS = 3
 AGREES, DISAGREES = 0.6, 0.3
 FEWEST_RANKED = 3
+ON_REQUEST = ("relevance", "attention_flow")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NO_ROLLOUT = "This model's attention cannot be read, so no rollout stands beside them."
 TOO_FEW = "The text has too few tokens to say whether attention rollout agrees."
 
 
@@ -35,23 +40,44 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
+    task: Annotated[str, typer.Option(help="What the model predicts, as model.task; auto: found.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--watch",
+            metavar="NAME=WORD,WORD",
+            help="Tell these words' share of the attribution; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also", help="relevance or attention_flow, token by token; may be repeated.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Attribute one prediction to its tokens by Integrated Gradients, towards the predicted target.
 
     Attributions are logits: they sum to the difference between the output for this text and for a
-    text of padding. Attention rollout stands beside them, with how far the two agree.
+    text of padding. Beside them stand attention rollout and gradient x input, how far each agrees,
+    and how faithful each is: what the prediction loses without the tokens that it names.
     """
     if not text.strip():
         raise InputError("--text: is empty; give the text to explain")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise InputError("--text: is not UTF-8; give it in UTF-8, in a terminal that is set to it")
 
+    settings = _settings(watch or [], also or [])
+
+    from monitor.analyse import Analyser
+    from monitor.commands.explained_table import print_explanation
     from monitor.commands.samples import load_analyser
     from monitor.records import Sample
 
-    analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
+    loaded = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
+    analyser = Analyser(loaded.model, settings)
     if not analyser.model.takes_gradient:
         raise ModelError(
             f"--model = {model}: takes no input embeddings, so nothing can be attributed; "
@@ -70,7 +96,7 @@ def explain(
     if as_json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))
     else:
-        _print_table(explained, str(document["summary"]))
+        print_explanation(explained, document)
 
 
 def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content: int) -> dict[str, Any]:
@@ -79,17 +105,22 @@ def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content:
     ``cut`` says why only part of the text was read. The agreement is null where ``content``, the
     number of tokens that are not special, is too small to rank.
     """
+    seen = bool(explained.rollout.any())
     ranked = content >= FEWEST_RANKED
     prediction = explained.prediction
-    tokens = zip(explained.tokens, explained.values.tolist(), explained.rollout.tolist(), strict=True)
+    columns = {"attribution": explained.values, "rollout": explained.rollout, **explained.others}
     words = zip(explained.words, explained.word_values, strict=True)
     return {
         "prediction": {
             "label": prediction.label,
-            "probability": prediction.probability if predicts else None,
+            "probability": prediction.probability if predicts and not prediction.values else None,
+            **({"values": list(prediction.values)} if prediction.values else {}),
             "target": prediction.target,
         },
-        "tokens": [{"token": t, "attribution": a, "rollout": r} for t, a, r in tokens],
+        "tokens": [
+            {"token": token, **{name: float(values[place]) for name, values in columns.items()}}
+            for place, token in enumerate(explained.tokens)
+        ],
         "words": [{"word": word, "attribution": value} for word, value in words],
         "convergence": {
             "delta": explained.delta,
@@ -98,9 +129,12 @@ def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content:
             "converged": explained.converged,
         },
         "agreement": {
-            "spearman": explained.spearman if ranked else None,
-            "overlap_at_5": explained.overlap_at_5 if ranked else None,
+            "spearman": explained.spearman if ranked and seen else None,
+            "overlap_at_5": explained.overlap_at_5 if ranked and seen else None,
         },
+        "agreements": {name: asdict(item) for name, item in explained.agreements.items() if ranked},
+        "faithfulness": {name: asdict(item) for name, item in explained.faithfulness.items()},
+        "shares": dict(explained.shares),
         "summary": summarise(explained, predicts=predicts, cut=cut, ranked=ranked),
     }
 
@@ -112,7 +146,9 @@ def summarise(explained: Attribution, *, predicts: bool, cut: str | None, ranked
     against = [explained.words[i] for i in order if explained.word_values[i] < 0]
     towards = [explained.words[i] for i in reversed(order) if explained.word_values[i] > 0]
     sentences = []
-    if predicts:
+    if prediction.values:
+        sentences.append(f"The model gives {prediction.values[prediction.target]:.4g}.")
+    elif predicts:
         sentences.append(
             f"The model says {prediction.label!r} with probability {prediction.probability:.2f}."
         )
@@ -124,7 +160,12 @@ def summarise(explained: Attribution, *, predicts: bool, cut: str | None, ranked
         sentences.append(f"Driving it most: {_listed(towards)}.")
     if against:
         sentences.append(f"Speaking against it: {_listed(against)}.")
-    sentences.append(_agreement(explained) if ranked else TOO_FEW)
+    if predicts:
+        sentences += _without_strongest(explained)
+    if not explained.rollout.any():
+        sentences.append(NO_ROLLOUT)
+    else:
+        sentences.append(_agreement(explained) if ranked else TOO_FEW)
     if not explained.converged:
         sentences.append(
             f"Do not rely on these attributions: they had not settled after {explained.steps} steps "
@@ -145,6 +186,18 @@ def _listed(words: list[str]) -> str:
     return ", ".join(repr(word) for word in list(dict.fromkeys(words))[:NAMED_WORDS])
 
 
+def _without_strongest(explained: Attribution) -> list[str]:
+    """What the prediction loses without the tokens that attribution names first: does it depend on them?"""
+    measured = explained.faithfulness.get("integrated_gradients")
+    for removal in () if measured is None else measured.removals:
+        if removal.tokens == NAMED_WORDS:
+            turned = " and the label changes" if removal.flips else ""
+            change = "falls" if removal.drop >= 0 else "rises"
+            size = f"{change} by {abs(removal.drop):.2f}{turned}"
+            return [f"Without its {NAMED_WORDS} strongest tokens the probability {size}."]
+    return []
+
+
 def _agreement(explained: Attribution) -> str:
     rank = explained.spearman
     if rank >= AGREES:
@@ -156,21 +209,15 @@ def _agreement(explained: Attribution) -> str:
     return f"{verdict} (rank correlation {rank:.2f})."
 
 
-def _print_table(explained: Attribution, summary: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for title, side in (("token", "left"), ("attribution", "right"), ("", "left"), ("rollout", "right")):
-        table.add_column(title, justify=side)  # type: ignore[arg-type]
-    largest = max((abs(float(value)) for value in explained.values), default=0.0) or 1.0
-    for token, value, mixed in zip(explained.tokens, explained.values, explained.rollout, strict=True):
-        length = round(BAR_WIDTH * abs(float(value)) / largest)
-        bar = Text("█" * length, style="green" if value > 0 else "red")
-        table.add_row(Text(token), f"{value:+.3f}", bar, f"{mixed:.3f}")
-    console = Console()
-    console.print(table)
-    console.print()
-    console.print(Text(summary))
-    console.print(Text("Attributions are logits; their sum is what the text adds over padding.", style="dim"))
+def _settings(watch: list[str], also: list[str]) -> AnalysisSettings:
+    strange = [name for name in also if name not in ON_REQUEST]
+    if strange:
+        raise ConfigError(f"--also = {strange[0]}: must be one of {', '.join(ON_REQUEST)}")
+    lists: dict[str, tuple[str, ...]] = {}
+    for entry in watch:
+        name, _, words = entry.partition("=")
+        lists[name] = tuple(word.strip() for word in words.split(",") if word.strip())
+        if not _NAME.fullmatch(name) or not lists[name]:
+            raise ConfigError(f"--watch = {entry}: must be a name and its words, as in names=anna,bob")
+    scheduled = ScheduledSettings(**dict.fromkeys(also, True))
+    return AnalysisSettings(scheduled=scheduled, watch_lists=lists)

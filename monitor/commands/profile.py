@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import InputError
 from monitor.ingest.jsonl import read_samples
 
 if TYPE_CHECKING:
+    from monitor.analysis.head_means import HeadMeans
+    from monitor.analysis.survey import HeadSurvey
     from monitor.records import SampleAnalysis
 
 SHOWN_PROBLEMS = 20
@@ -39,16 +44,32 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="auto, sequence-classification, causal-lm or encoder.")] = "auto",
+    task: Annotated[str, typer.Option(help="What the model predicts, as model.task; auto: found.")] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Print what each head does: roles, sinks, what could go.")
+    ] = False,
+    heads_json: Annotated[
+        Path | None, typer.Option("--heads-json", help="Write that as JSON.", show_default=False)
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against", help="Print role changes since an npz made with --heads.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Write every head's statistics for each sample of a JSONL file.
 
     Arrays: `profile` (sample, layer, head, statistic), `statistics` (their names), `ids`, `rollout`
-    (sample, token; padded with NaN) and `tokens` (padded with ''). Lines that are no sample are
-    named on stderr and skipped.
+    (sample, token; padded with NaN) and `tokens` (padded with ''). With --heads also `roles` (layer,
+    head, role), `role_names` and `role_moments` (count, sum and squares of the shares over samples).
+    Lines that are no sample are named on stderr and skipped.
     """
     require_place("--output", output)
+    if heads_json is not None:
+        require_place("--heads-json", heads_json)
+    before = None if against is None else read_roles(against)
     samples, problems = read_samples(source)
     _say_problems(problems, "of the lines skipped")
     if not samples:
@@ -57,35 +78,105 @@ def profile(
     from monitor.commands.progress import progress
     from monitor.commands.samples import load_analyser
 
+    survey = _survey() if heads or heads_json is not None or before is not None else None
     analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
     for refusal in analyser.model.refusals:
         print(f"not available: {refusal}", file=sys.stderr)
     with progress("profiling", len(samples)) as advance:
-        analysed = analyser.profile(samples, gradient=False, on_progress=advance)
+        analysed = analyser.profile(samples, gradient=survey is not None, on_progress=advance, survey=survey)
     _say_problems([f"{id_}: {reason}" for id_, reason in analysed.refused], "of the samples skipped")
     if not analysed.analyses:
         raise InputError(f"--input = {source}: the model takes none of its samples; see above for why")
-    write_profile(output, analysed.analyses, analyser.statistics)
+    roles = None if survey is None else survey.roles
+    write_profile(output, analysed.analyses, analyser.statistics, roles)
+    if survey is not None:
+        _tell(survey, before, heads=heads, heads_json=heads_json, against=against)
     cut = sum(a.facts.truncated for a in analysed.analyses)
     note = f", {cut} of them cut to {analyser.model.max_tokens} tokens" if cut else ""
     print(f"{output}: {len(analysed.analyses)} samples profiled{note}", file=sys.stderr)
 
 
-def write_profile(path: Path, analyses: Sequence[SampleAnalysis], statistics: Sequence[str]) -> None:
+def _survey() -> HeadSurvey:
+    from monitor.analysis.settings import ScheduledSettings
+    from monitor.analysis.survey import HeadSurvey
+
+    return HeadSurvey(ScheduledSettings(roles=True, sinks=True, norm_weighted=True, redundancy=True))
+
+
+def _tell(
+    survey: HeadSurvey,
+    before: HeadMeans | None,
+    *,
+    heads: bool,
+    heads_json: Path | None,
+    against: Path | None,
+) -> None:
+    from monitor.analysis.role_changes import role_changes
+    from monitor.commands.head_table import describe_changes, describe_heads
+
+    document = survey.to_json()
+    if heads:
+        print(describe_heads(survey))
+    if before is not None and survey.roles is not None:
+        if before.mean.shape != survey.roles.mean.shape:
+            raise InputError(f"--against = {against}: is of a model with other heads; profile this one anew")
+        changes = role_changes(before, survey.roles)
+        document["role_changes"] = [{**asdict(item), "head": str(item.head)} for item in changes]
+        print(f"\n{describe_changes(changes)}" if heads else describe_changes(changes))
+    if heads_json is not None:
+        with whole_file("--heads-json", heads_json) as file:
+            file.write(json.dumps(document, indent=2).encode())
+
+
+def read_roles(path: Path) -> HeadMeans:
+    """The role shares that ``profile --heads`` wrote; raises ``InputError``."""
+    from monitor.analysis.head_means import HeadMeans
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            count, total, squares = arrays["role_moments"]
+            names = tuple(arrays["role_names"].tolist())
+    except OSError as error:
+        raise InputError(
+            f"--against = {path}: cannot be read ({error.strerror or 'it is no npz file'}); "
+            "give an npz made by `headwatch profile --heads`"
+        ) from None
+    except (KeyError, ValueError):
+        raise InputError(
+            f"--against = {path}: has no head roles; make it anew with `headwatch profile --heads`"
+        ) from None
+    return HeadMeans(measures=names, count=count, total=total, squares=squares)
+
+
+def write_profile(
+    path: Path,
+    analyses: Sequence[SampleAnalysis],
+    statistics: Sequence[str],
+    roles: HeadMeans | None = None,
+) -> None:
     """Write the npz as a whole or not at all; raises ``ConfigError`` where it cannot be written."""
     width = max(len(a.tokens) for a in analyses)
     rollout = np.full((len(analyses), width), np.nan, dtype=np.float32)
     for number, analysis in enumerate(analyses):
         rollout[number, : len(analysis.tokens)] = analysis.rollout.row
     tokens = [[*a.tokens, *[""] * (width - len(a.tokens))] for a in analyses]
+    more: dict[str, NDArray[Any]] = {}
+    if roles is not None:
+        more = {
+            "roles": roles.mean.astype(np.float32),
+            "role_names": np.array(roles.measures, dtype=np.str_),
+            "role_moments": np.stack([roles.count, roles.total, roles.squares]),
+        }
     with whole_file("--output", path) as file:
         np.savez_compressed(
             file,
+            allow_pickle=False,
             profile=np.stack([a.profile for a in analyses]).astype(np.float32),
             statistics=np.array(statistics, dtype=np.str_),
             ids=np.array([a.id for a in analyses], dtype=np.str_),
             rollout=rollout,
             tokens=np.array(tokens, dtype=np.str_),
+            **more,
         )
 
 

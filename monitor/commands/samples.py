@@ -7,16 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from monitor.errors import ConfigError, HeadwatchError, InputError, ModelError
 from monitor.records import Sample
+from monitor.replay.settings import Task
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
 
 SHOWN_PROBLEMS = 10
-TASKS = ("auto", "sequence-classification", "causal-lm", "encoder")
+TASKS = get_args(Task)
 # Keys of the configuration -> the options that stand for them in commands that read none.
 _OPTIONS = {
     "model.source": "--model",
@@ -52,6 +53,7 @@ def load_analyser(
     threads: int,
     gradient: bool = True,
     name: str | None = None,
+    dtype: str = "float32",
 ) -> Analyser:
     """The model with what is computed on it; ConfigError or ModelError say which option to change."""
     if task not in TASKS:
@@ -70,7 +72,14 @@ def load_analyser(
     from monitor.replay.settings import ModelSettings
 
     settings = ModelSettings.model_validate(
-        {"source": source, "name": name, "task": task, "max_tokens": max_tokens, "threads": threads}
+        {
+            "source": source,
+            "name": name,
+            "task": task,
+            "max_tokens": max_tokens,
+            "threads": threads,
+            "dtype": dtype,
+        }
     )
     with named_as_options():
         return Analyser(load_model(settings), AnalysisSettings(gradient_attribution=gradient))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +103,8 @@ def _kind(info: FieldInfo) -> str:
     options = [info.annotation, *typing.get_args(info.annotation)]
     if typing.get_origin(info.annotation) is tuple:
         return "list"
+    if typing.get_origin(info.annotation) is Mapping:
+        return "lists by name"
     for known, word in ((bool, "boolean"), (int, "whole number"), (float, "number"), (Path, "path")):
         if known in options:
             return word
@@ -130,6 +132,8 @@ def _yaml(value: Any, kind: str) -> str:
     if kind == "size":
         unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if value % BYTES[unit] == 0)
         return f"{value // BYTES[unit]}{unit}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_yaml(item, kind)}' for name, item in value.items())}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -21,6 +21,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         "model.max_tokens": "Longer inputs are cut and counted as truncated; null: the model's own limit.",
         "model.threads": "Torch threads; one leaves the rest of the machine to the server that is watched.",
         "model.token_budget": "Upper bound of a batch, rows times the longest row: bounds peak memory.",
+        "model.memory_share": "The most that the replay may take of a GPU's memory, as a share; null: all.",
         "ingest": "How samples come in.",
         "ingest.listen": "host:port of POST /v1/samples and of CloudEvents.",
         "ingest.token_file": "File with the bearer token that senders show; or HEADWATCH_INGEST_TOKEN.",
@@ -38,6 +39,14 @@ HELP: Mapping[str, str] = MappingProxyType(
         "analysis.attribution.samples": "Samples of a window that are attributed; 0 turns it off.",
         "analysis.attribution.tolerance": "Largest relative delta of an attribution that converged.",
         "analysis.attribution.maximum_steps": "Steps are raised up to this for samples that do not converge.",
+        "analysis.scheduled": (
+            "What is computed for that subsample beside Integrated Gradients; docs/analyses.md."
+            " Costs are in forward passes of a sample, where Integrated Gradients cost 35 to 100."
+        ),
+        "analysis.watch_lists": (
+            "Words whose share of the attribution is watched, as in {gender: [he, she]};"
+            " needs analysis.scheduled.shares."
+        ),
         "baseline": "The frozen reference, and where it comes from.",
         "baseline.file": "The baseline file; null: beside state.file.",
         "baseline.from": (

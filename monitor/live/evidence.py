@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.privacy import WordPrivacy
-from monitor.records import Attribution, Baseline, Features, OutboxRecord, Verdict
+from monitor.analysis.head_means import HeadMeans
+from monitor.analysis.role_changes import RoleChange, role_changes
+from monitor.records import Baseline, Features, OutboxRecord, Verdict
 from monitor.report.figures import before_after_png, head_map_png
 
+PROFILED_ROLES = ("self", "previous", "first", "separator")
 _RANK = {None: 0, "note": 1, "ticket": 2, "page": 3}
 
 
-def window_record(verdict: Verdict, features: Features) -> OutboxRecord:
+def window_record(verdict: Verdict, features: Features, baseline: Baseline) -> OutboxRecord:
     """One step of the day's run: evidence per channel and what the window looked like."""
-    payload = {"verdict": verdict.to_json(), "metrics": window_metrics(verdict, features)}
-    return _record(f"{_prefix(verdict)}/window/{verdict.window}", "window", verdict.end, payload)
+    metrics = window_metrics(verdict, features)
+    metrics["heads/roles_changed"] = float(len(changed_roles(features, baseline)))
+    payload = {"verdict": verdict.to_json(), "metrics": metrics}
+    return outbox_record(f"{_prefix(verdict)}/window/{verdict.window}", "window", verdict.end, payload)
 
 
 def episode_record(verdict: Verdict, phase: str, features: Features, baseline: Baseline) -> OutboxRecord:
@@ -48,10 +51,13 @@ def episode_record(verdict: Verdict, phase: str, features: Features, baseline: B
                 "effect": effects,
             }
         ),
+        "role_changes.json": json.dumps(
+            [{**asdict(item), "head": str(item.head)} for item in changed_roles(features, baseline)], indent=2
+        ).encode(),
     }
     key = f"{_prefix(verdict)}/episode/{verdict.episode}/{phase}/{verdict.window}"
     payload = {"verdict": verdict.to_json(), "phase": phase}
-    return _record(key, "episode", verdict.end, payload, artifacts)
+    return outbox_record(key, "episode", verdict.end, payload, artifacts)
 
 
 def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[OutboxRecord]:
@@ -65,7 +71,7 @@ def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[Out
     key = f"{_prefix(verdict)}/episode/{verdict.episode}/closed/{verdict.window}"
     payload = {"verdict": closed.to_json(), "phase": "closed", "outcome": outcome}
     return [
-        _record(key, "episode", verdict.end, payload),
+        outbox_record(key, "episode", verdict.end, payload),
         notification_record(closed, "cleared"),
     ]
 
@@ -74,7 +80,7 @@ def verdict_records(
     verdict: Verdict, before: Verdict | None, features: Features, baseline: Baseline
 ) -> list[OutboxRecord]:
     """All that a window has to tell; an episode's evidence as it opens, widens or worsens, and closes."""
-    records = [window_record(verdict, features)]
+    records = [window_record(verdict, features, baseline)]
     rank = before.severity if before is not None and before.episode == verdict.episode else None
     worse = rank is not None and _RANK[verdict.severity] > _RANK[rank]
     joined = any(channel.raised for channel in verdict.channels.values())
@@ -92,35 +98,7 @@ def verdict_records(
 def notification_record(verdict: Verdict, event: str) -> OutboxRecord:
     """A message to people: an alarm was ``raised``, has ``widened`` or is ``cleared``."""
     key = f"{_prefix(verdict)}/notification/{verdict.episode}/{verdict.window}/{event}"
-    return _record(key, "notification", verdict.end, {"verdict": verdict.to_json(), "event": event})
-
-
-def attribution_record(
-    prefix: str, window: int, time: float, attributions: Sequence[Attribution], words: Mapping[str, float]
-) -> OutboxRecord:
-    """Integrated Gradients of a window's scheduled subsample, as numbers that show no text.
-
-    ``words``: mean absolute attribution of those words that privacy lets through.
-    """
-    payload = {"window": window, "metrics": attribution_metrics(attributions), "words": dict(words)}
-    return _record(f"{prefix}/attribution/{window}", "attribution", time, payload)
-
-
-def public_words(
-    attributions: Sequence[Attribution], *, known: Collection[str], privacy: WordPrivacy
-) -> dict[str, float]:
-    """Mean absolute attribution of the words that are ``known`` or that enough requests share."""
-    requests: Counter[str] = Counter()
-    values: dict[str, list[float]] = defaultdict(list)
-    for item in attributions:
-        requests.update(set(item.words))
-        for word, value in zip(item.words, item.word_values, strict=True):
-            values[word].append(abs(value))
-    return {
-        word: float(np.mean(found))
-        for word, found in values.items()
-        if word in known or privacy.name(word, requests[word]) == word
-    }
+    return outbox_record(key, "notification", verdict.end, {"verdict": verdict.to_json(), "event": event})
 
 
 def baseline_record(baseline: Baseline, data: bytes) -> OutboxRecord:
@@ -135,7 +113,7 @@ def baseline_record(baseline: Baseline, data: bytes) -> OutboxRecord:
         "source": baseline.source,
     }
     key = f"{baseline.identity.name}/{baseline.version}/baseline"
-    return _record(key, "baseline", baseline.created, payload, {"baseline.headwatch": data})
+    return outbox_record(key, "baseline", baseline.created, payload, {"baseline.headwatch": data})
 
 
 def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
@@ -161,20 +139,20 @@ def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-def attribution_metrics(attributions: Sequence[Attribution]) -> dict[str, float]:
-    """Share unconverged, and over the converged ones agreement with rollout and the steps taken."""
-    converged = [item for item in attributions if item.converged]
-    metrics = {
-        "samples": float(len(attributions)),
-        "unconverged_share": 1 - len(converged) / max(1, len(attributions)),
-        "steps": float(np.mean([item.steps for item in attributions])) if attributions else 0.0,
-    }
-    for name in ("spearman", "overlap_at_5"):
-        values = [getattr(item, name) for item in converged]
-        values = [value for value in values if np.isfinite(value)]
-        if values:
-            metrics[name] = float(np.mean(values))
-    return metrics
+def role_shares(features: Features, statistics: Sequence[str]) -> HeadMeans:
+    """The shares of those roles that profiles hold, over a window's or a baseline's samples."""
+    names = tuple(name for name in PROFILED_ROLES if name in statistics)
+    places = [statistics.index(name) for name in names]
+    nothing = HeadMeans.nothing(names, *features.profile.shape[1:3])
+    return nothing.with_samples(features.profile[..., places])
+
+
+def changed_roles(features: Features, baseline: Baseline) -> list[RoleChange]:
+    """Heads of which the share of a role moved between the baseline and the window, largest first."""
+    if not len(features):
+        return []
+    names = baseline.statistics
+    return role_changes(role_shares(baseline.features, names), role_shares(features, names))
 
 
 def head_effects(features: Features, baseline: Baseline) -> NDArray[np.float32]:
@@ -204,13 +182,14 @@ def _prefix(verdict: Verdict) -> str:
     return f"{verdict.model}/{verdict.baseline}"
 
 
-def _record(
+def outbox_record(
     key: str,
     kind: str,
     created: float,
     payload: Mapping[str, object],
     artifacts: Mapping[str, bytes] | None = None,
 ) -> OutboxRecord:
+    """A record with its payload as JSON."""
     return OutboxRecord(
         key=key,
         kind=kind,  # type: ignore[arg-type]

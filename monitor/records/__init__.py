@@ -6,6 +6,7 @@
 Axes are always named and ordered ``sample layer head statistic`` here.
 """
 
+from monitor.records.explanations import Agreement, Faithfulness, Removal
 from monitor.records.features import Features
 from monitor.records.outgoing import JobStatus, OutboxKind, OutboxRecord, Snapshot
 from monitor.records.references import Baseline, ModelIdentity, ProbeReading, WordCount
@@ -46,12 +47,14 @@ __all__ = [
     "LARGEST_SHOWN",
     "ROLLOUT_MEASURES",
     "STATISTICS",
+    "Agreement",
     "Array",
     "Attribution",
     "Baseline",
     "Cause",
     "ChannelName",
     "ChannelVerdict",
+    "Faithfulness",
     "Features",
     "HeadEvidence",
     "HeadId",
@@ -63,6 +66,7 @@ __all__ = [
     "OutboxRecord",
     "Prediction",
     "ProbeReading",
+    "Removal",
     "RolloutSummary",
     "Sample",
     "SampleAnalysis",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monitor.records.explanations import Agreement, Faithfulness
 
 Array = NDArray[np.float32]
 
@@ -41,6 +44,7 @@ INPUT_MEASURES = (
 
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +57,11 @@ class ServedPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One production input. It has ``text`` or ``input_ids``, never both.
+    """One production input. It has ``text``, ``input_ids`` or ``image``, never two of them.
 
     ``time`` is in seconds since the epoch; ``revision`` is the model version that served it.
+    ``text_pair`` is the second text of a pair, a question's context, or what a language model
+    answered to ``text``. ``image`` are the bytes of a file (PNG, JPEG, ...).
     """
 
     id: str
@@ -66,10 +72,11 @@ class Sample:
     revision: str | None = None
     served: ServedPrediction | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    image: bytes | None = None
 
     def __post_init__(self) -> None:
-        if (self.text is None) == (self.input_ids is None):
-            raise ValueError("a sample has either 'text' or 'input_ids'")
+        if sum(given is not None for given in (self.text, self.input_ids, self.image)) != 1:
+            raise ValueError("a sample has either 'text', 'input_ids' or 'image'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +101,10 @@ class HeadId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The replayed prediction; ``probabilities`` is empty for causal models (the target is a token).
+    """The replayed prediction; ``probabilities`` is empty where the target is a token or a span.
 
     ``entropy`` is normalised by the log of the number of classes, so it lies within [0, 1].
+    ``values`` are a regression's outputs; it has no probability (1) and no entropy (0).
     """
 
     label: str
@@ -104,11 +112,14 @@ class Prediction:
     probability: float
     entropy: float
     probabilities: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFacts:
     """What the tokenizer made of an input: counts of tokens, unknown share, whether it was cut.
+
+    ``tokens_cut``: how many tokens were left out because the input was too long.
 
     ``tokens_per_word`` leaves special tokens out; ``uppercase_share`` is of the letters that have a
     case, ``punctuation_share`` of the characters that are no white space; 0 where there are none.
@@ -121,6 +132,7 @@ class InputFacts:
     tokens_per_word: float
     uppercase_share: float
     punctuation_share: float
+    tokens_cut: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +179,10 @@ class Attribution:
     ``values`` (token,): summed over the embedding, not normalised. ``relative_delta`` =
     |sum of values - difference of outputs| / max(|difference|, .01). ``spearman`` and
     ``overlap_at_5`` compare the attributions' magnitude with the rollout row.
+
+    By method, for those that were asked for: ``others`` the token values (token,) of other methods,
+    ``agreements`` theirs with ``values``, ``faithfulness`` (``values`` as ``integrated_gradients``).
+    ``shares``: of all attribution, what lies on punctuation, special tokens and watched words.
     """
 
     id: str
@@ -182,3 +198,7 @@ class Attribution:
     converged: bool
     spearman: float
     overlap_at_5: float
+    others: Mapping[str, Array] = field(default_factory=lambda: _NONE)
+    agreements: Mapping[str, Agreement] = field(default_factory=lambda: _NONE)
+    faithfulness: Mapping[str, Faithfulness] = field(default_factory=lambda: _NONE)
+    shares: Mapping[str, float] = field(default_factory=lambda: _NONE)

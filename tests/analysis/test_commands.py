@@ -64,6 +64,105 @@ def test_profile_writes_the_arrays_that_others_script_against(
         np.testing.assert_allclose(np.nansum(arrays["rollout"], axis=1), 1, atol=1e-5)
 
 
+def profiled(model: Path, folder: Path, name: str, lines: tuple[str, ...], *options: object) -> Path:
+    source, output = folder / f"{name}.jsonl", folder / f"{name}.npz"
+    source.write_text("\n".join(lines))
+    assert run("profile", "--model", model, "--input", source, "--output", output, *options) == 0
+    return output
+
+
+def test_profile_prints_what_heads_do_and_writes_it(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "heads.json"
+    output = profiled(model, tmp_path, "one", LINES[:2], "--heads", "--heads-json", document)
+    printed = capfd.readouterr().out
+    for part in (
+        "Leading role of each head over 2 samples",
+        "Strongest in each role",
+        "Attention sinks",
+        "Attention, and what it moves",
+        "clusters of heads that attend alike",
+    ):
+        assert part in printed
+    assert [line.split()[0] for line in printed.splitlines()[1:4]] == ["L0", "L1", "L2"]
+    assert max(map(len, printed.splitlines())) <= 80
+    heads = json.loads(document.read_text())
+    assert heads["samples"] == 2
+    with np.load(output, allow_pickle=False) as arrays:
+        names = arrays["role_names"].tolist()
+        assert arrays["roles"].shape == (3, 4, len(names))
+        np.testing.assert_allclose(
+            arrays["roles"][..., names.index("first")], heads["roles"]["first"], atol=1e-5
+        )
+        # the profile's statistics say the same, sample by sample
+        place = arrays["statistics"].tolist().index("first")
+        np.testing.assert_allclose(
+            arrays["roles"][..., names.index("first")], arrays["profile"][..., place].mean(axis=0), atol=1e-5
+        )
+
+
+def test_profile_names_heads_whose_role_changed_since_another_profile(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain = tuple(
+        json.dumps({"text": f"the {noun} ran on the {place}"})
+        for noun in ("cat", "dog", "house", "mat")
+        for place in ("river", "mat", "house")
+    )
+    marked = tuple(line.replace(" ran on", " , , , . . ,") for line in plain)
+    before = profiled(model, tmp_path, "before", plain, "--heads")
+    capfd.readouterr()
+    document = tmp_path / "changes.json"
+    profiled(model, tmp_path, "same", plain, "--against", before)
+    assert capfd.readouterr().out == "No head changed its role.\n"
+    profiled(model, tmp_path, "after", marked, "--against", before, "--heads-json", document)
+    printed = capfd.readouterr().out
+    changes = json.loads(document.read_text())["role_changes"]
+    assert printed.splitlines()[0] == f"{len(changes)} heads changed the share of a role:"
+    assert {change["role"] for change in changes} == {"punctuation"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "none",
+            (
+                "--against = AGAINST: cannot be read (No such file or directory); "
+                "give an npz made by `headwatch profile --heads`"
+            ),
+        ),
+        ("plain", "--against = AGAINST: has no head roles; make it anew with `headwatch profile --heads`"),
+        ("text", "--against = AGAINST: has no head roles; make it anew with `headwatch profile --heads`"),
+        ("other", "--against = AGAINST: is of a model with other heads; profile this one anew"),
+    ],
+)
+def test_profile_says_why_it_cannot_compare_roles(
+    kind: str, message: str, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    against = tmp_path / "against.npz"
+    if kind == "plain":
+        profiled(model, tmp_path, "against", LINES[:1])
+    elif kind == "text":
+        against.write_text("no arrays")
+    elif kind == "other":
+        other = save_tiny("llama", tmp_path / "llama")
+        profiled(other, tmp_path, "against", LINES[:1], "--heads")
+        with np.load(against) as arrays:
+            kept = {**arrays, "role_moments": arrays["role_moments"][:, :2]}
+        np.savez(against, **kept)
+    source = tmp_path / "in.jsonl"
+    source.write_text(LINES[0])
+    capfd.readouterr()
+    code = run(
+        "profile", "--model", model, "--input", source, "--output", tmp_path / "out.npz", "--against", against
+    )
+    assert code == 4
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.replace(str(against), "AGAINST") == f"headwatch: {message}"
+
+
 def test_profile_cuts_where_it_is_told(model: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.jsonl", tmp_path / "out.npz"
     source.write_text(LINES[0])
@@ -122,18 +221,60 @@ def test_explain_gives_one_entry_for_each_token_and_word(
     model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     document = explained(capfd, model, "The dog was unable.")
-    assert set(document) == {"prediction", "tokens", "words", "convergence", "agreement", "summary"}
+    assert set(document) == {
+        "prediction", "tokens", "words", "convergence", "agreement", "agreements", "faithfulness",
+        "shares", "summary",
+    }  # fmt: skip
     assert set(document["prediction"]) == {"label", "probability", "target"}
     assert [t["token"] for t in document["tokens"]] == [
         "[CLS]", "the", "dog", "was", "un", "##able", ".", "[SEP]"
     ]  # fmt: skip
-    assert set(document["tokens"][0]) == {"token", "attribution", "rollout"}
+    assert set(document["tokens"][0]) == {"token", "attribution", "rollout", "gradient_times_input"}
     assert [w["word"] for w in document["words"]] == ["the", "dog", "was", "unable", "."]
     pieces = [t["attribution"] for t in document["tokens"]]
     assert document["words"][3]["attribution"] == pytest.approx(pieces[4] + pieces[5], rel=1e-5)
     assert set(document["convergence"]) == {"delta", "relative_delta", "steps", "converged"}
     assert set(document["agreement"]) == {"spearman", "overlap_at_5"}
     assert document["prediction"]["label"] in document["summary"]
+
+
+def test_explain_tells_how_far_methods_agree_and_how_faithful_each_is(
+    model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = explained(capfd, model, "The dog was unable to walk.")
+    assert set(document["agreements"]) == {"rollout", "gradient_times_input"}
+    for agreed in document["agreements"].values():
+        assert -1 <= agreed["spearman"] <= 1
+        assert agreed["overlap_at_5"] in (0.4, 0.6, 0.8, 1.0)  # 5 of 8 tokens share 2 at least
+    assert document["agreements"]["rollout"] == document["agreement"]
+    assert set(document["faithfulness"]) == {"integrated_gradients", "rollout", "gradient_times_input"}
+    measured = document["faithfulness"]["integrated_gradients"]
+    assert set(measured) == {"comprehensiveness", "sufficiency", "removals"}
+    assert [removal["tokens"] for removal in measured["removals"]] == [1, 3, 5]
+    drop = measured["removals"][1]["drop"]
+    assert f"the probability {'falls' if drop >= 0 else 'rises'} by {abs(drop):.2f}" in document["summary"]
+
+
+def test_explain_tells_the_share_of_words_that_are_watched(
+    model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--watch", "pets=the dog, cat", "--watch", "rivers=river")
+    document = explained(capfd, model, "The dog ran, a small cat sat!", *options)
+    size = [abs(word["attribution"]) for word in document["words"]]
+    assert [word["word"] for word in document["words"]][6] == "cat"
+    assert document["shares"]["watched/pets"] == pytest.approx((size[0] + size[1] + size[6]) / sum(size))
+    assert document["shares"]["punctuation"] == pytest.approx((size[3] + size[8]) / sum(size))
+    assert set(document["shares"]) == {"punctuation", "special", "watched/pets"}
+
+
+def test_explain_shows_relevance_and_flow_when_asked(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    document = explained(capfd, model, "the dog ran.", "--also", "relevance", "--also", "attention_flow")
+    assert {"relevance", "gradient_times_attention", "attention_flow"} < set(document["tokens"][0])
+    assert run("explain", "--model", model, "--text", "the dog ran.", "--also", "attention_flow") == 0
+    printed = capfd.readouterr().out
+    assert printed.splitlines()[0].split() == ["token", "attribution", "rollout", "flow"]
+    assert "attention flow" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_explain_says_when_the_text_was_cut(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +305,12 @@ def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFix
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split() == ["token", "attribution", "rollout"]
     assert [line.split()[0] for line in lines[1:7]] == ["[CLS]", "the", "dog", "ran", ".", "[SEP]"]
-    assert lines[8].startswith("The model says 'LABEL_")
+    assert [line.split("  ")[0] for line in lines[8:13]] == [
+        "how the methods compare", "method", "Integrated Gradients", "attention rollout", "gradient x input"
+    ]  # fmt: skip
+    assert sum(line.startswith("The model says 'LABEL_") for line in lines) == 1
+    assert any(line.startswith("Share of the attribution: punctuation ") for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(
@@ -184,7 +330,20 @@ def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFix
         (
             ("--text", "a", "--task", "translation"),
             2,
-            "--task = translation: must be one of auto, sequence-classification, causal-lm, encoder",
+            (
+                "--task = translation: must be one of auto, sequence-classification, token-classification, "
+                "question-answering, causal-lm, encoder-decoder, encoder, image-classification"
+            ),
+        ),
+        (
+            ("--text", "a", "--also", "saliency"),
+            2,
+            "--also = saliency: must be one of relevance, attention_flow",
+        ),
+        (
+            ("--text", "a", "--watch", "names"),
+            2,
+            "--watch = names: must be a name and its words, as in names=anna,bob",
         ),
         (
             ("--text", "a", "--model", "models:/sentiment/1"),
@@ -217,7 +376,8 @@ def test_a_task_that_is_unknown_is_asked_for_by_its_option(
     assert run(command, "--model", copy, *own[command]) == 3
     assert capfd.readouterr().err == (
         f"headwatch: --task = auto: {copy} names BertForTokenColours, which headwatch does not know; "
-        "set --task to sequence-classification, causal-lm or encoder\n"
+        "set --task to sequence-classification, token-classification, question-answering, causal-lm, "
+        "encoder-decoder, encoder or image-classification\n"
     )
     assert run(command, "--model", copy, *own[command], "--task", "sequence-classification") == 0
 

@@ -1,0 +1,1 @@
+"""What each analysis costs, and what it says of a real model."""

@@ -1,0 +1,108 @@
+"""Streamed relevance against the whole matrices: autograd through eager attention, R in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from monitor.analysis.layout import TokenLayout
+from monitor.analysis.relevance import RelevanceReducer
+from tests.analysis.random_layers import stream
+
+LAYERS, HEADS, DIM, WIDTH = 3, 4, 5, 9
+
+
+class Toy:
+    """Attention layers with a residual stream; the weights are random, the loss is a random direction."""
+
+    def __init__(self, *, groups: int, causal: bool) -> None:
+        draw = torch.Generator().manual_seed(7)
+        size = HEADS * DIM
+        kept = size // groups
+        self.causal = causal
+        self.weights = [
+            [torch.randn(size, out, generator=draw) / 2 for out in (size, kept, kept, size)]
+            for _ in range(LAYERS)
+        ]
+        self.direction = torch.randn(2, WIDTH, size, generator=draw)
+        self.given = torch.randn(2, WIDTH, size, generator=draw)
+
+    def run(self, reducer: Any, *, block: int, tier: str) -> tuple[Tensor, list[Tensor]]:
+        """The score of each row, and the attention matrices, in the graph."""
+        hidden = self.given.clone().requires_grad_()
+        matrices = []
+        for layer, (w_q, w_k, w_v, w_o) in enumerate(self.weights):
+            query, key, value = (
+                (hidden @ w).unflatten(-1, (-1, DIM)).transpose(1, 2) for w in (w_q, w_k, w_v)
+            )
+            groups = HEADS // key.shape[1]
+            scores = query @ key.repeat_interleave(groups, dim=1).transpose(-1, -2) / DIM**0.5
+            if self.causal:
+                scores = scores.masked_fill(~torch.ones(WIDTH, WIDTH, dtype=torch.bool).tril(), -1e30)
+            attention = scores.softmax(-1)
+            attention.retain_grad()
+            matrices.append(attention)
+            reducer.begin(layer, None)
+            if tier == "tap":
+                kept = attention.detach()
+                reducer.inputs(value.detach(), lambda reader, a=kept: stream(reader, a, block))
+            elif tier == "matrix":
+                reducer.matrix(attention)
+            context = (attention @ value.repeat_interleave(groups, dim=1)).transpose(1, 2)
+            reducer.context(context)
+            hidden = hidden + torch.tanh(context.flatten(2) @ w_o)
+        return (hidden * self.direction).sum(dim=(1, 2)), matrices
+
+
+def relevance_matrices(matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Chefer et al. 2021, rules 5 and 6 with the whole R, and the last layer's A_bar."""
+    whole = torch.eye(WIDTH).expand(2, WIDTH, WIDTH)
+    weighted = torch.zeros(0)
+    for attention in matrices:
+        assert attention.grad is not None
+        weighted = (attention.grad * attention.detach()).clamp_min(0).mean(dim=1)
+        whole = whole + weighted @ whole
+    return whole, weighted
+
+
+def layout(*, causal: bool) -> TokenLayout:
+    real = torch.ones(2, WIDTH, dtype=torch.bool)
+    return TokenLayout.of(real, torch.zeros_like(real), causal=causal)
+
+
+@pytest.mark.parametrize("tier", ["tap", "matrix"])
+@pytest.mark.parametrize("causal", [False, True], ids=["encoder", "decoder"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_streamed_row_equals_that_of_the_whole_relevance_matrix(
+    tier: str, causal: bool, groups: int
+) -> None:
+    reducer = RelevanceReducer(layout(causal=causal))
+    assert reducer.relevance() is None
+    score, matrices = Toy(groups=groups, causal=causal).run(reducer, block=4, tier=tier)
+    score.sum().backward()
+    whole, last = relevance_matrices(matrices)
+    readout = WIDTH - 1 if causal else 0
+    relevance, gradient = reducer.relevance(), reducer.gradient_times_attention()
+    assert relevance is not None and gradient is not None
+    torch.testing.assert_close(relevance, whole[:, readout], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(gradient, last[:, readout], atol=2e-5, rtol=1e-4)
+
+
+def test_a_prediction_that_reads_all_positions_gets_the_mean_row() -> None:
+    read = torch.full((2, WIDTH), 1 / WIDTH)
+    reducer = RelevanceReducer(layout(causal=False), read=read)
+    score, matrices = Toy(groups=1, causal=False).run(reducer, block=9, tier="tap")
+    score.sum().backward()
+    whole, _ = relevance_matrices(matrices)
+    torch.testing.assert_close(reducer.relevance(), whole.mean(dim=1), atol=2e-5, rtol=1e-4)
+
+
+def test_relevance_is_refused_where_the_weights_cannot_be_had_again() -> None:
+    reducer = RelevanceReducer(layout(causal=False))
+    score, _ = Toy(groups=1, causal=False).run(reducer, block=9, tier="weights only")
+    score.sum().backward()
+    assert reducer.relevance() is None
+    assert reducer.gradient_times_attention() is None
