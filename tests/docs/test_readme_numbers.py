@@ -68,9 +68,8 @@ def test_trigger_words_are_found_and_named_at_once():
 
 
 def test_costs():
-    assert f"{ratio('profile', 128):.2f} × CPU at 128 tokens, {ratio('profile', 512):.2f} × at 512" in row(
-        "profile"
-    )
+    first, second, third = (f"{ratio('profile', tokens):.2f}" for tokens in (128, 512, 2048))
+    assert f"{first} × CPU at 128 tokens, {second} × at 512, {third} × at 2,048" in row("profile")
     both = f"{ratio('profile with gradient', 128):.2f} × and {ratio('profile with gradient', 512):.2f} ×"
     assert both in row("the same with gradient")
 
