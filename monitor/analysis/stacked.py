@@ -32,7 +32,7 @@ class LayerMeans:
 
     def readout_row(self) -> Tensor:
         """A stack alone has none: the decoder's row goes on into the encoder."""
-        raise NotImplementedError
+        raise TypeError("a stack of an encoder-decoder has no read-out row of its own")
 
 
 class StackedReducer:

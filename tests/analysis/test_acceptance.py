@@ -6,34 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from captum.attr import IntegratedGradients
 
+from benchmarks.attribution.accuracy import reference
 from examples.sentiment.texts import rotten_tomatoes
 from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
-from monitor.records import Attribution, Sample
+from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
 
 SENTENCES, REFERENCES = 100, 40
-
-
-def with_300_steps(analyser: Analyser, attribution: Attribution) -> np.ndarray:
-    network, tokenizer = analyser.model.network, analyser.model.tokenizer
-    embedding = network.get_input_embeddings()
-    ids = torch.tensor([tokenizer.convert_tokens_to_ids(list(attribution.tokens))])
-    special = torch.isin(ids, torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id]))
-    values = IntegratedGradients(
-        lambda embeddings: network(inputs_embeds=embeddings).logits[:, attribution.prediction.target]
-    ).attribute(
-        embedding(ids),
-        baselines=embedding(torch.where(special, ids, tokenizer.pad_token_id)),
-        n_steps=300,
-        method="gausslegendre",
-        internal_batch_size=30,
-    )
-    return np.asarray(values.sum(-1)[0].detach().numpy())
 
 
 @pytest.mark.slow
@@ -47,6 +29,6 @@ def test_attributions_of_held_out_sentences_are_complete_and_equal_three_hundred
     assert np.mean([a.steps for a in attributions]) <= 24
     errors = []
     for attribution in attributions[:REFERENCES]:
-        wanted = with_300_steps(analyser, attribution)
+        wanted = reference(analyser, attribution)
         errors.append(np.linalg.norm(attribution.values - wanted) / np.linalg.norm(wanted))
     assert np.mean(np.array(errors) <= 0.02) >= 0.99
