@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monitor.analysis.gradient import gradient_reading
+from monitor.analysis.heads.profile import ProfileReducer
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.layout import TokenLayout
 from monitor.analysis.prediction import predict, target_score, targets_of
-from monitor.analysis.profile import ProfileReducer
-from monitor.analysis.rollout import summarise_rollout
 from monitor.analysis.settings import AnalysisSettings
 from monitor.analysis.stacked import NothingSeen, StackedReducer
-from monitor.analysis.survey import HeadSurvey
 from monitor.analysis.together import OnlyLayers, Reducer, Together
-from monitor.analysis.token_methods import TokenMethods
-from monitor.analysis.words import largest_words
+from monitor.analysis.tokens.gradient import gradient_reading
+from monitor.analysis.tokens.methods import TokenMethods
+from monitor.analysis.tokens.rollout import summarise_rollout
+from monitor.analysis.tokens.words import largest_words
 from monitor.attribute import describe, integrate_batch
 from monitor.examine import examine, removal_effects, token_marks, watched_phrases
 from monitor.records import (

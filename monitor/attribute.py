@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monitor.analysis.agreement import overlap_at, spearman
-from monitor.analysis.attribution import Integrated, integrate
 from monitor.analysis.prediction import target_score, targets_of
 from monitor.analysis.settings import AttributionSettings
-from monitor.analysis.words import word_sums
+from monitor.analysis.tokens.agreement import overlap_at, spearman
+from monitor.analysis.tokens.attribution import Integrated, integrate
+from monitor.analysis.tokens.words import word_sums
 from monitor.records import Array, Attribution, Prediction
 from monitor.replay.batches import Batch
 from monitor.replay.replayed_model import ReplayModel

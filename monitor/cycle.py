@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from monitor.analyse import Analyser
-from monitor.analysis.survey import HeadSurvey
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.attribute import top_words
 from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.config.configuration import Config

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monitor.analysis.agreement import agreement
-from monitor.analysis.faithfulness import Effect, Positions, faithfulness, ranking, removals
 from monitor.analysis.layout import TokenLayout
 from monitor.analysis.marks import TokenMarks
 from monitor.analysis.prediction import target_score, targets_of
 from monitor.analysis.settings import ScheduledSettings
-from monitor.analysis.shares import SPECIAL, Phrases, is_punctuation, special_share, word_shares
 from monitor.analysis.support import predicted, removed_rows, support
-from monitor.analysis.token_methods import GRADIENT, INTEGRATED, ROLLOUT
+from monitor.analysis.tokens.agreement import agreement
+from monitor.analysis.tokens.faithfulness import Effect, Positions, faithfulness, ranking, removals
+from monitor.analysis.tokens.methods import GRADIENT, INTEGRATED, ROLLOUT
+from monitor.analysis.tokens.shares import SPECIAL, Phrases, is_punctuation, special_share, word_shares
 from monitor.records import Array, Attribution, Sample
 from monitor.replay.batches import Batch
 from monitor.replay.replayed_model import ReplayModel

@@ -45,7 +45,7 @@ STAGES = {
 # Where the design gives a heavy package one owner.
 OWNERS = {
     "transformers": ("monitor.replay",),
-    "captum": ("monitor.analysis.attribution",),
+    "captum": ("monitor.analysis.tokens.attribution",),
     "mlflow": ("exporters.mlflow_",),
     "prometheus_client": ("exporters",),
     "apprise": ("exporters.notifications",),

@@ -25,12 +25,12 @@ from benchmarks.machine import machine
 from examples.sentiment.assemble import assemble
 from examples.sentiment.texts import rotten_tomatoes
 from monitor.analyse import Analyser
-from monitor.analysis.faithfulness import faithfulness, ranking, removals
-from monitor.analysis.flow import LayerMatrices, attention_flow
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.layout import TokenLayout
-from monitor.analysis.relevance import RelevanceReducer
 from monitor.analysis.settings import AnalysisSettings, AttributionSettings, ScheduledSettings
-from monitor.analysis.survey import HeadSurvey
+from monitor.analysis.tokens.faithfulness import faithfulness, ranking, removals
+from monitor.analysis.tokens.flow import LayerMatrices, attention_flow
+from monitor.analysis.tokens.relevance import RelevanceReducer
 from monitor.attribute import integrate_batch
 from monitor.examine import removal_effects
 from monitor.records import Attribution, Sample

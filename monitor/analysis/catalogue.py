@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from monitor.analysis.agreement import agreement
-from monitor.analysis.attribution import integrate
-from monitor.analysis.faithfulness import faithfulness
-from monitor.analysis.flow import attention_flow
-from monitor.analysis.gradient import gradient_reading
-from monitor.analysis.head_distances import clusters, mean_distances
-from monitor.analysis.norm_weighted import norm_weighted
-from monitor.analysis.pruning import pruning_candidates
-from monitor.analysis.relevance import weighted_heads
-from monitor.analysis.role_changes import role_changes
-from monitor.analysis.roles import role_shares
-from monitor.analysis.rollout import summarise_rollout
-from monitor.analysis.shares import word_shares
-from monitor.analysis.sinks import largest_importance
-from monitor.analysis.statistics import reduce_block
+from monitor.analysis.heads.distances import clusters, mean_distances
+from monitor.analysis.heads.norm_weighted import norm_weighted
+from monitor.analysis.heads.pruning import pruning_candidates
+from monitor.analysis.heads.role_changes import role_changes
+from monitor.analysis.heads.roles import role_shares
+from monitor.analysis.heads.sinks import largest_importance
+from monitor.analysis.heads.statistics import reduce_block
+from monitor.analysis.tokens.agreement import agreement
+from monitor.analysis.tokens.attribution import integrate
+from monitor.analysis.tokens.faithfulness import faithfulness
+from monitor.analysis.tokens.flow import attention_flow
+from monitor.analysis.tokens.gradient import gradient_reading
+from monitor.analysis.tokens.relevance import weighted_heads
+from monitor.analysis.tokens.rollout import summarise_rollout
+from monitor.analysis.tokens.shares import word_shares
 
 Need = Literal["attention", "values", "output projection", "gradient", "forwards", "other results"]
 ALWAYS = "always"

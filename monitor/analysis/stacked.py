@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from monitor.analysis.cross import CrossReducer
+from monitor.analysis.heads.cross import CrossReducer
+from monitor.analysis.heads.profile import ProfileReducer
 from monitor.analysis.layout import Attention, TokenLayout
-from monitor.analysis.profile import ProfileReducer
 
 NAMES = ("encoder", "decoder", "cross")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.analysis.head_distances import clusters
-from monitor.analysis.role_changes import MIXED, RoleChange, leading_roles
-from monitor.analysis.survey import HeadSurvey
+from monitor.analysis.heads.distances import clusters
+from monitor.analysis.heads.role_changes import MIXED, RoleChange, leading_roles
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.records import HeadId
 
 HEADS_A_LINE = 12

@@ -18,8 +18,8 @@ from monitor.errors import InputError
 from monitor.ingest.jsonl import read_samples
 
 if TYPE_CHECKING:
-    from monitor.analysis.head_means import HeadMeans
-    from monitor.analysis.survey import HeadSurvey
+    from monitor.analysis.heads.means import HeadMeans
+    from monitor.analysis.heads.survey import HeadSurvey
     from monitor.records import SampleAnalysis
 
 SHOWN_PROBLEMS = 20
@@ -97,8 +97,8 @@ def profile(
 
 
 def _survey() -> HeadSurvey:
+    from monitor.analysis.heads.survey import HeadSurvey
     from monitor.analysis.settings import ScheduledSettings
-    from monitor.analysis.survey import HeadSurvey
 
     return HeadSurvey(ScheduledSettings(roles=True, sinks=True, norm_weighted=True, redundancy=True))
 
@@ -111,7 +111,7 @@ def _tell(
     heads_json: Path | None,
     against: Path | None,
 ) -> None:
-    from monitor.analysis.role_changes import role_changes
+    from monitor.analysis.heads.role_changes import role_changes
     from monitor.commands.head_table import describe_changes, describe_heads
 
     document = survey.to_json()
@@ -130,7 +130,7 @@ def _tell(
 
 def read_roles(path: Path) -> HeadMeans:
     """The role shares that ``profile --heads`` wrote; raises ``InputError``."""
-    from monitor.analysis.head_means import HeadMeans
+    from monitor.analysis.heads.means import HeadMeans
 
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.analysis.agreement import overlap_at, spearman
+from monitor.analysis.tokens.agreement import overlap_at, spearman
 from monitor.comparing.reading import ModelReading
 from monitor.records import Prediction
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.analysis.head_means import HeadMeans
-from monitor.analysis.role_changes import RoleChange, role_changes
+from monitor.analysis.heads.means import HeadMeans
+from monitor.analysis.heads.role_changes import RoleChange, role_changes
 from monitor.records import Baseline, Features, OutboxRecord, Verdict
 from monitor.report.figures import before_after_png, head_map_png
 

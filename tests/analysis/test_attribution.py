@@ -10,7 +10,7 @@ import torch
 from captum.attr import IntegratedGradients
 
 from monitor.analyse import Analyser
-from monitor.analysis.attribution import integrate
+from monitor.analysis.tokens.attribution import integrate
 from monitor.records import Sample
 
 FAMILIES = ("bert", "roberta", "gpt2", "llama", "deberta", "encoder")

@@ -12,9 +12,9 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from monitor.analyse import Analyser
-from monitor.analysis.faithfulness import ranking
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
-from monitor.analysis.survey import HeadSurvey
+from monitor.analysis.tokens.faithfulness import ranking
 from monitor.records import Sample
 from tests.analysis.test_flow import flow_by_networkx
 

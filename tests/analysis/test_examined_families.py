@@ -10,8 +10,8 @@ import torch
 from transformers import AutoTokenizer
 
 from monitor.analyse import Analyser
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
-from monitor.analysis.survey import HeadSurvey
 from monitor.records import Sample
 from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model

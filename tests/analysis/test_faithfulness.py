@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from monitor.analysis.faithfulness import Effect, faithfulness, ranking, removals
 from monitor.analysis.support import predicted, removed_rows, support
+from monitor.analysis.tokens.faithfulness import Effect, faithfulness, ranking, removals
 from monitor.records import Removal
 
 WEIGHTS = np.array([0.0, 0.3, 0.05, 0.1, 0.02, 0.2, 0.01, 0.0])

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from monitor.analysis.flow import LayerMatrices, attention_flow
+from monitor.analysis.tokens.flow import LayerMatrices, attention_flow
 from tests.analysis.random_layers import random_layers
 
 

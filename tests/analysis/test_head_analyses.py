@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from monitor.analysis.head_distances import HeadDistances, QueryRowKeeper, clusters, mean_distances
-from monitor.analysis.norm_weighted import NORM_SHARES, NormWeightedReducer, value_norms
-from monitor.analysis.pruning import pruning_candidates
-from monitor.analysis.sinks import SINK_MEASURES, SinkReducer
+from monitor.analysis.heads.distances import HeadDistances, QueryRowKeeper, clusters, mean_distances
+from monitor.analysis.heads.norm_weighted import NORM_SHARES, NormWeightedReducer, value_norms
+from monitor.analysis.heads.pruning import pruning_candidates
+from monitor.analysis.heads.sinks import SINK_MEASURES, SinkReducer
 from monitor.records import HeadId
 from tests.analysis.random_layers import RandomLayers, random_layers
 

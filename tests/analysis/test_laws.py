@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification
 
 from monitor.analyse import Analyser, stack
+from monitor.analysis.heads.statistics import HEAD_STATISTICS, KeySums, join_blocks, reduce_block
 from monitor.analysis.layout import Sight, TokenLayout
 from monitor.analysis.settings import AnalysisSettings
-from monitor.analysis.statistics import HEAD_STATISTICS, KeySums, join_blocks, reduce_block
 from monitor.records import STATISTICS, Sample, ServedPrediction
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

@@ -246,7 +246,7 @@ def _wrong_scale(monkeypatch: pytest.MonkeyPatch, stream: Callable[..., None]) -
 
 def _shift_previous(monkeypatch: pytest.MonkeyPatch, _stream: Callable[..., None]) -> None:
     monkeypatch.setattr(
-        "monitor.analysis.statistics._previous",
+        "monitor.analysis.heads.statistics._previous",
         lambda attention, start: attention.diagonal(offset=start, dim1=-2, dim2=-1).clone(),
     )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from monitor.analysis.path_nodes import PathMap, fejer, map_of, nodes_and_weights
+from monitor.analysis.tokens.path_nodes import PathMap, fejer, map_of, nodes_and_weights
 
 
 def one_map(centre: float, width: float) -> PathMap:

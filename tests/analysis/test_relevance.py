@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from monitor.analysis.layout import TokenLayout
-from monitor.analysis.relevance import RelevanceReducer
+from monitor.analysis.tokens.relevance import RelevanceReducer
 from tests.analysis.random_layers import stream
 
 LAYERS, HEADS, DIM, WIDTH = 3, 4, 5, 9

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from monitor.analysis.head_means import HeadMeans
-from monitor.analysis.role_changes import leading_role, role_changes
-from monitor.analysis.roles import DECODER_ONLY, ENCODER_ONLY, ROLES, RoleReducer
+from monitor.analysis.heads.means import HeadMeans
+from monitor.analysis.heads.role_changes import leading_role, role_changes
+from monitor.analysis.heads.roles import DECODER_ONLY, ENCODER_ONLY, ROLES, RoleReducer
 from monitor.records import HeadId
 from tests.analysis.random_layers import RandomLayers, random_layers, stream
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from monitor.analysis import rollout
 from monitor.analysis.layout import TokenLayout
-from monitor.analysis.rollout import MatrixRollout, Rollout, VectorRollout, rollout_of
+from monitor.analysis.tokens import rollout
+from monitor.analysis.tokens.rollout import MatrixRollout, Rollout, VectorRollout, rollout_of
 from tests.analysis import numpy_reference
 
 

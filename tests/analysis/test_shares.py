@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.analysis.agreement import agreement
-from monitor.analysis.shares import occurrences, special_share, word_shares
+from monitor.analysis.tokens.agreement import agreement
+from monitor.analysis.tokens.shares import occurrences, special_share, word_shares
 
 WORDS = ["Dr", ".", "New", "York", "saw", "her", ",", "new", "."]
 VALUES = [1.0, -0.5, 2.0, -1.0, 0.5, 3.0, 0.25, 1.0, 0.75]

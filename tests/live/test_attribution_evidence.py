@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from monitor.analyse import Analyser
+from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
-from monitor.analysis.survey import HeadSurvey
 from monitor.live.attribution_evidence import attribution_metrics, attribution_record
 from monitor.live.evidence import changed_roles, window_record
 from monitor.records import Attribution, HeadId, Sample

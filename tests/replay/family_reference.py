@@ -116,7 +116,7 @@ def cross_statistics(
     context: np.ndarray | None = None,
     weight: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(head, 10) of cross attention (head, query, key), as ``monitor.analysis.cross`` defines them."""
+    """(head, 10) of cross attention (head, query, key), as ``monitor.analysis.heads.cross`` defines them."""
     heads, queries, n = matrix.shape
     result = np.full((heads, 10), np.nan)
     content = [j for j in range(n) if not special[j] and j != 0]

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from monitor.analysis.head_distances import HeadDistances, QueryRowKeeper, clusters
-from monitor.analysis.head_means import HeadMeans
+from monitor.analysis.heads.distances import HeadDistances, QueryRowKeeper, clusters
+from monitor.analysis.heads.means import HeadMeans
+from monitor.analysis.heads.norm_weighted import NORM_SHARES, NormWeightedReducer
+from monitor.analysis.heads.pruning import PruningCandidate, pruning_candidates
+from monitor.analysis.heads.role_changes import leading_roles
+from monitor.analysis.heads.roles import ROLES, RoleReducer
+from monitor.analysis.heads.sinks import SINK_MEASURES, SinkReducer
 from monitor.analysis.marks import TokenMarks
-from monitor.analysis.norm_weighted import NORM_SHARES, NormWeightedReducer
-from monitor.analysis.pruning import PruningCandidate, pruning_candidates
-from monitor.analysis.role_changes import leading_roles
-from monitor.analysis.roles import ROLES, RoleReducer
 from monitor.analysis.settings import ScheduledSettings
-from monitor.analysis.sinks import SINK_MEASURES, SinkReducer
 from monitor.analysis.together import Reducer
 from monitor.records import Array
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from monitor.analysis.heads.query_means import QueryMeans
+from monitor.analysis.heads.statistics import output_norms
 from monitor.analysis.layout import Attention
 from monitor.analysis.marks import TokenMarks
-from monitor.analysis.query_means import QueryMeans
-from monitor.analysis.statistics import output_norms
 
 ROLES = (
     "self",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from monitor.analysis.heads.statistics import CONTENT_MASS_FLOOR, NORM_FLOOR, output_norms
 from monitor.analysis.layout import Attention, HeadRows, TokenLayout
-from monitor.analysis.statistics import CONTENT_MASS_FLOOR, NORM_FLOOR, output_norms
 
 
 class CrossReducer:

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from monitor.analysis.flow import LayerMatrices, attention_flow
 from monitor.analysis.layout import TokenLayout
-from monitor.analysis.relevance import RelevanceReducer
 from monitor.analysis.settings import ScheduledSettings
+from monitor.analysis.tokens.flow import LayerMatrices, attention_flow
+from monitor.analysis.tokens.relevance import RelevanceReducer
 from monitor.records import Array
 
 FLOW_TOKENS = 128

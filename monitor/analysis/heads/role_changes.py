@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.analysis.head_means import HeadMeans
+from monitor.analysis.heads.means import HeadMeans
 from monitor.records import HeadId
 
 LEAST = 0.5

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from monitor.analysis.layout import Sight, TokenLayout
-from monitor.analysis.rollout import Rollout, rollout_of
-from monitor.analysis.statistics import (
+from monitor.analysis.heads.statistics import (
     HEAD_STATISTICS,
     KeySums,
     join_blocks,
     output_norms,
     reduce_block,
 )
+from monitor.analysis.layout import Sight, TokenLayout
+from monitor.analysis.tokens.rollout import Rollout, rollout_of
 
 
 class ProfileReducer:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from monitor.analysis.heads.query_means import QueryMeans
 from monitor.analysis.layout import Attention
 from monitor.analysis.marks import TokenMarks
-from monitor.analysis.query_means import QueryMeans
 from monitor.analysis.together import Again, of_query_heads
 
 NORM_SHARES = ("self", "previous", "first", "separator", "punctuation")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from monitor.analysis.layout import Attention, TokenLayout
-from monitor.analysis.words import Spans, largest_words
+from monitor.analysis.tokens.words import Spans, largest_words
 from monitor.records import Array, RolloutSummary
 
 MATRIX_TOKENS = 384

@@ -17,7 +17,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from monitor.analysis.path_nodes import PathMap, map_of, nodes_and_weights
+from monitor.analysis.tokens.path_nodes import PathMap, map_of, nodes_and_weights
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """(embeddings (row, token, hidden), the number of each row (row,)) -> its fixed output (row,)."""
