@@ -20,6 +20,7 @@ from monitor.analysis.stacked import NothingSeen, StackedReducer
 from monitor.analysis.together import OnlyLayers, Reducer, Together
 from monitor.analysis.tokens.gradient import gradient_reading
 from monitor.analysis.tokens.methods import TokenMethods
+from monitor.analysis.tokens.relevance import RelevanceReducer
 from monitor.analysis.tokens.rollout import summarise_rollout
 from monitor.analysis.tokens.words import largest_words
 from monitor.attribute import describe, integrate_batch
@@ -66,7 +67,8 @@ class Analysed:
 class Reading:
     """One batch's results as arrays with the batch first; gradient fields are None without one.
 
-    ``answers`` is what the model said, as the tensor it is.
+    ``answers`` is what the model said, as the tensor it is. ``relevance`` and
+    ``gradient_times_attention`` are None too where the gradient of the attention cannot be had.
     """
 
     answers: Tensor
@@ -75,6 +77,16 @@ class Reading:
     predictions: tuple[Prediction | None, ...]
     gradient_times_input: Array | None
     importance: Array | None
+    relevance: Array | None
+    gradient_times_attention: Array | None
+
+    @property
+    def token_values(self) -> Array | None:
+        """The cheap attribution of each token (batch, token): relevance where the model has it.
+
+        Gradient x input else: measured, its ranking is hardly better than a random one (docs/analyses.md).
+        """
+        return self.gradient_times_input if self.relevance is None else self.relevance
 
 
 class Analyser:
@@ -185,14 +197,13 @@ class Analyser:
         methods = TokenMethods(
             self._layout(batch),
             settings.scheduled,
-            read=self._read_weights(batch),
             attention=model.finding.reads_attention and not model.finding.stacks,
         )
         gradient = methods.needs_gradient or (survey is not None and survey.wants_importance)
         reading = self.read_batch(
             batch, gradient=gradient, more=methods.reducers, survey=survey, rows=encoded
         )
-        others = methods.values(reading.gradient_times_input)
+        others = methods.values(reading)
         integrated = integrate_batch(model, batch, reading.answers, settings.attribution)
         lists = watched_phrases(model, settings.watch_lists)
         for place, member in enumerate(members):
@@ -276,6 +287,9 @@ class Analyser:
         survey = survey if model.finding.reads_attention else None
         if survey is not None:
             more = [*more, *self._surveying(survey, batch, rows)]
+        relevance = RelevanceReducer() if gradient and self._has_relevance else None
+        if relevance is not None:
+            more = [*more, relevance]
         fed = Together(*more, reducer) if more else reducer
         replay = model.run(batch, fed, gradient=gradient)
         values = importance = None
@@ -283,24 +297,27 @@ class Analyser:
             score = target_score(replay.answers, targets_of(replay.answers, model.kind_of(batch)))
             values, importance = gradient_reading(score, replay.embeddings, reducer.contexts)
         if survey is not None:
-            survey.finish(len(batch), None if importance is None else _numpy(importance))
+            survey.finish(len(batch), _if_there(importance))
         return Reading(
             answers=replay.answers.detach(),
             profile=_numpy(reducer.profile()),
             rollout=_numpy(reducer.rollout()),
             predictions=tuple(self._predict(replay.answers.detach(), batch)),
-            gradient_times_input=None if values is None else _numpy(values),
-            importance=None if importance is None else _numpy(importance),
+            gradient_times_input=_if_there(values),
+            importance=_if_there(importance),
+            relevance=_if_there(None if relevance is None else relevance.relevance()),
+            gradient_times_attention=_if_there(
+                None if relevance is None else relevance.gradient_times_attention()
+            ),
         )
+
+    @property
+    def _has_relevance(self) -> bool:
+        finding = self.model.finding
+        return finding.reads_attention and not finding.stacks
 
     def _layout(self, batch: Batch) -> TokenLayout:
         return TokenLayout.of(batch.real, batch.special, causal=self.model.causal)
-
-    def _read_weights(self, batch: Batch) -> Tensor | None:
-        """With what weights the prediction reads the positions; None for the read-out position alone."""
-        if self.model.answer != "embedding":
-            return None
-        return batch.real / batch.real.sum(dim=1, keepdim=True)
 
     def _surveying(self, survey: HeadSurvey, batch: Batch, rows: Sequence[Encoded]) -> list[Reducer]:
         reducers = survey.start(token_marks(batch, rows, self._layout(batch)), self._grams)
@@ -342,7 +359,7 @@ class Analyser:
     def _analysis(self, sample: Sample, row: Encoded, reading: Reading, place: int) -> SampleAnalysis:
         length, top = len(row.ids), self.settings.top_words
         spans = [(word.text, word.tokens) for word in row.words]
-        gradient, importance = reading.gradient_times_input, reading.importance
+        values, importance = reading.token_values, reading.importance
         return SampleAnalysis(
             id=sample.id,
             time=sample.time,
@@ -360,7 +377,7 @@ class Analyser:
             tokens=row.tokens,
             # every image has the same patches: that they are there says nothing
             words=() if self.model.reads_images else tuple(dict.fromkeys(text for text, _ in spans)),
-            top_words=() if gradient is None else largest_words(spans, gradient[place, :length], top),
+            top_words=() if values is None else largest_words(spans, values[place, :length], top),
             head_importance=None if importance is None else importance[place],
         )
 
@@ -374,6 +391,10 @@ def _in_model_words(served: ServedPrediction | None, labels: Sequence[str]) -> S
     if label is None and served.label.isdecimal() and int(served.label) < len(labels):
         label = labels[int(served.label)]
     return served if label is None else ServedPrediction(label=label, probability=served.probability)
+
+
+def _if_there(values: Tensor | None) -> Array | None:
+    return None if values is None else _numpy(values)
 
 
 def _numpy(values: Tensor) -> Array:

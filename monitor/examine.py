@@ -16,14 +16,14 @@ from monitor.analysis.settings import ScheduledSettings
 from monitor.analysis.support import predicted, removed_rows, support
 from monitor.analysis.tokens.agreement import agreement
 from monitor.analysis.tokens.faithfulness import Effect, Positions, faithfulness, ranking, removals
-from monitor.analysis.tokens.methods import GRADIENT, INTEGRATED, ROLLOUT
+from monitor.analysis.tokens.methods import GRADIENT, INTEGRATED, RELEVANCE, ROLLOUT
 from monitor.analysis.tokens.shares import SPECIAL, Phrases, is_punctuation, special_share, word_shares
 from monitor.records import Array, Attribution, Sample
 from monitor.replay.batches import Batch
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded, Refused
 
-RANKED = (INTEGRATED, ROLLOUT, GRADIENT)
+RANKED = (INTEGRATED, RELEVANCE, ROLLOUT, GRADIENT)
 """The methods whose faithfulness is measured."""
 
 

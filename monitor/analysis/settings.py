@@ -40,8 +40,9 @@ class ScheduledSettings(Settings):
         description="Attribution on punctuation, special tokens and watched words; no forward",
     )
     relevance: bool = Field(
-        default=False,
-        description="Gradient x attention and the relevance of Chefer et al. 2021; 0.2 forwards more",
+        default=True,
+        description="Relevance of Chefer et al. 2021, which every sample's top words are by, and gradient x"
+        " attention: how far they agree with Integrated Gradients; no forward more",
     )
     attention_flow: bool = Field(
         default=False,
@@ -63,7 +64,7 @@ class ScheduledSettings(Settings):
 
 
 class AnalysisSettings(Settings):
-    """``gradient_attribution`` adds one backward pass: top words and head importance."""
+    """``gradient_attribution`` adds one backward pass: top words by relevance, and head importance."""
 
     gradient_attribution: bool = True
     top_words: int = Field(default=5, ge=1)

@@ -33,7 +33,7 @@ from monitor.records import (
 )
 
 SCHEMA = 3
-STATISTICS_VERSION = 1
+STATISTICS_VERSION = 2
 """Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
 SUFFIX = ".headwatch"
 

@@ -15,6 +15,7 @@ from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.analysis.tokens.faithfulness import ranking
+from monitor.examine import RANKED
 from monitor.records import Sample
 from tests.analysis.test_flow import flow_by_networkx
 
@@ -128,7 +129,7 @@ def test_faithfulness_equals_transformers_on_the_text_with_tokens_masked(
         assert found.removals[1].drop == pytest.approx(
             m(everything) - m(everything - set(order[:3])), abs=1e-5
         )
-    assert set(attribution.faithfulness) == {"integrated_gradients", "gradient_times_input", "rollout"}
+    assert set(attribution.faithfulness) == {*RANKED}
 
 
 def test_a_watch_list_is_cut_as_the_texts_are_and_matches_whole_words(tiny_analyser: TINY) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from monitor.analysis.layout import TokenLayout
 from monitor.analysis.tokens.relevance import RelevanceReducer
 from tests.analysis.random_layers import stream
 
@@ -29,6 +28,7 @@ class Toy:
         ]
         self.direction = torch.randn(2, WIDTH, size, generator=draw)
         self.given = torch.randn(2, WIDTH, size, generator=draw)
+        self.context = self.given
 
     def run(self, reducer: Any, *, block: int, tier: str) -> tuple[Tensor, list[Tensor]]:
         """The score of each row, and the attention matrices, in the graph."""
@@ -52,6 +52,8 @@ class Toy:
             elif tier == "matrix":
                 reducer.matrix(attention)
             context = (attention @ value.repeat_interleave(groups, dim=1)).transpose(1, 2)
+            context.retain_grad()
+            self.context = context
             reducer.context(context)
             hidden = hidden + torch.tanh(context.flatten(2) @ w_o)
         return (hidden * self.direction).sum(dim=(1, 2)), matrices
@@ -68,9 +70,8 @@ def relevance_matrices(matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
     return whole, weighted
 
 
-def layout(*, causal: bool) -> TokenLayout:
-    real = torch.ones(2, WIDTH, dtype=torch.bool)
-    return TokenLayout.of(real, torch.zeros_like(real), causal=causal)
+def one_hot(*, causal: bool) -> Tensor:
+    return torch.eye(WIDTH)[[WIDTH - 1 if causal else 0] * 2]
 
 
 @pytest.mark.parametrize("tier", ["tap", "matrix"])
@@ -79,7 +80,7 @@ def layout(*, causal: bool) -> TokenLayout:
 def test_the_streamed_row_equals_that_of_the_whole_relevance_matrix(
     tier: str, causal: bool, groups: int
 ) -> None:
-    reducer = RelevanceReducer(layout(causal=causal))
+    reducer = RelevanceReducer(read=one_hot(causal=causal))
     assert reducer.relevance() is None
     score, matrices = Toy(groups=groups, causal=causal).run(reducer, block=4, tier=tier)
     score.sum().backward()
@@ -93,15 +94,37 @@ def test_the_streamed_row_equals_that_of_the_whole_relevance_matrix(
 
 def test_a_prediction_that_reads_all_positions_gets_the_mean_row() -> None:
     read = torch.full((2, WIDTH), 1 / WIDTH)
-    reducer = RelevanceReducer(layout(causal=False), read=read)
+    reducer = RelevanceReducer(read=read)
     score, matrices = Toy(groups=1, causal=False).run(reducer, block=9, tier="tap")
     score.sum().backward()
     whole, _ = relevance_matrices(matrices)
     torch.testing.assert_close(reducer.relevance(), whole.mean(dim=1), atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("tier", ["tap", "matrix"])
+def test_a_prediction_that_reads_one_position_is_read_there_without_being_told(tier: str) -> None:
+    toy = Toy(groups=1, causal=False)
+    toy.direction[:, torch.arange(WIDTH) != 3] = 0
+    reducer = RelevanceReducer()
+    score, matrices = toy.run(reducer, block=4, tier=tier)
+    score.sum().backward()
+    whole, _ = relevance_matrices(matrices)
+    torch.testing.assert_close(reducer.relevance(), whole[:, 3], atol=2e-5, rtol=1e-4)
+
+
+def test_a_prediction_that_reads_many_positions_is_read_by_the_gradients_norm() -> None:
+    toy, reducer = Toy(groups=1, causal=False), RelevanceReducer()
+    score, matrices = toy.run(reducer, block=9, tier="tap")
+    score.sum().backward()
+    whole, _ = relevance_matrices(matrices)
+    assert toy.context.grad is not None
+    read = toy.context.grad.flatten(2).norm(dim=-1)
+    expected = torch.einsum("bq,bqk->bk", read / read.sum(dim=1, keepdim=True), whole)
+    torch.testing.assert_close(reducer.relevance(), expected, atol=2e-5, rtol=1e-4)
+
+
 def test_relevance_is_refused_where_the_weights_cannot_be_had_again() -> None:
-    reducer = RelevanceReducer(layout(causal=False))
+    reducer = RelevanceReducer()
     score, _ = Toy(groups=1, causal=False).run(reducer, block=9, tier="weights only")
     score.sum().backward()
     assert reducer.relevance() is None

@@ -8,6 +8,10 @@ from R = I, first layer first. One row r = e R of the end result is all that is 
 e (I + A_bar_L) ... (I + A_bar_1) can be taken from the left: r <- r + r A_bar_l, last layer first.
 That is the order in which gradients arrive in a backward pass, so a hook on each layer's output
 recomputes its weights block by block, takes dy/dA = g V^T, and keeps one row.
+
+The paper reads its result at [CLS], where its models do. Here e is where the last layer's gradient
+says that the prediction reads: all of it at one position for a classifier, spread over the tokens
+for an embedding or a label per token.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from monitor.analysis.layout import Attention, TokenLayout
+from monitor.analysis.layout import Attention
 from monitor.analysis.together import Again, of_query_heads
 
 
@@ -25,13 +29,11 @@ class RelevanceReducer:
     """Relevance and gradient x attention of one forward pass and the backward pass that follows it.
 
     ``read`` (batch, token) are the weights with which the prediction reads the last layer's
-    positions, None for the layout's read-out position alone.
+    positions, None for each position's share of the gradient's norm there.
     """
 
-    def __init__(self, layout: TokenLayout, *, read: Tensor | None = None) -> None:
-        place = torch.arange(layout.real.shape[1], device=layout.real.device)
-        alone = (place == layout.readout[:, None]).float()
-        self._row = alone if read is None else read.float()
+    def __init__(self, *, read: Tensor | None = None) -> None:
+        self._row = read
         self._last: Tensor | None = None
         self._pending: tuple[Tensor, Again] | None = None
         self._layers = self._reached = 0
@@ -48,8 +50,7 @@ class RelevanceReducer:
     def matrix(self, matrix: Tensor) -> None:
         """Wait for the gradient of the weights themselves, where they are in the graph."""
         if matrix.requires_grad:
-            kept = matrix.detach()
-            matrix.register_hook(lambda slope: self._take(_through(self._row, kept, slope)))
+            matrix.register_hook(partial(self._descend_matrix, kept=matrix.detach()))
 
     def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
         """See Reducer; the weights are asked for again when the gradient is there."""
@@ -73,14 +74,26 @@ class RelevanceReducer:
         return 0 < self._layers == self._reached
 
     def _descend(self, gradient: Tensor, *, value: Tensor, again: Again) -> None:
-        step = _RowThroughLayer(self._row, gradient.detach(), value)
+        row = self._row_at(gradient)
+        step = _RowThroughLayer(row, gradient.detach(), value)
         again(step)
-        self._take(step.added)
+        self._take(row, step.added)
 
-    def _take(self, added: Tensor) -> None:
+    def _descend_matrix(self, slope: Tensor, *, kept: Attention) -> None:
+        row = self._row_at(slope.transpose(1, 2))
+        self._take(row, _through(row, kept, slope))
+
+    def _row_at(self, gradient: Tensor) -> Tensor:
+        """The row so far; at first where ``gradient`` (batch, query, ...) is not nothing."""
+        if self._row is not None:
+            return self._row
+        norm = gradient.detach().float().flatten(2).norm(dim=-1)
+        return norm / norm.sum(dim=1, keepdim=True).clamp_min(torch.finfo(norm.dtype).tiny)
+
+    def _take(self, row: Tensor, added: Tensor) -> None:
         self._reached += 1
         self._last = added if self._last is None else self._last
-        self._row = self._row + added
+        self._row = row + added
 
 
 class _RowThroughLayer:
