@@ -139,6 +139,8 @@ class Analyser:
                 complete = False
                 break
             for part, reading in with_room(self.model, members, read):
+                if survey is not None:
+                    survey.commit()
                 for place, member in enumerate(part):
                     analysis = self._analysis(rows[member], texts[member], reading, place)
                     if not finite_only or _is_finite(analysis):
@@ -178,6 +180,8 @@ class Analyser:
             if should_stop is not None and should_stop():
                 break
             for _, explained in with_room(self.model, members, explain):
+                if survey is not None:
+                    survey.commit()
                 done.update({numbers[member]: item for member, item in explained.items()})
             if on_progress is not None:
                 on_progress(len(done))
@@ -291,16 +295,23 @@ class Analyser:
         if relevance is not None:
             more = [*more, relevance]
         fed = Together(*more, reducer) if more else reducer
-        replay = model.run(batch, fed, gradient=gradient)
         values = importance = None
-        if gradient and replay.embeddings is not None:
-            score = target_score(replay.answers, targets_of(replay.answers, model.kind_of(batch)))
-            values, importance = gradient_reading(score, replay.embeddings, reducer.contexts)
+        try:
+            replay = model.run(batch, fed, gradient=gradient)
+            if gradient and replay.embeddings is not None:
+                score = target_score(replay.answers, targets_of(replay.answers, model.kind_of(batch)))
+                values, importance = gradient_reading(score, replay.embeddings, reducer.contexts)
+        finally:
+            if relevance is not None:
+                relevance.release()
+        profile = _numpy(reducer.profile())
         if survey is not None:
-            survey.finish(len(batch), _if_there(importance))
+            # A sample of which the model gives NaN would make NaN of every head's mean.
+            finite = np.array([np.isfinite(row).all() for row in profile])
+            survey.finish(finite, _if_there(importance))
         return Reading(
             answers=replay.answers.detach(),
-            profile=_numpy(reducer.profile()),
+            profile=profile,
             rollout=_numpy(reducer.rollout()),
             predictions=tuple(self._predict(replay.answers.detach(), batch)),
             gradient_times_input=_if_there(values),

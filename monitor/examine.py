@@ -18,13 +18,15 @@ from monitor.analysis.tokens.agreement import agreement
 from monitor.analysis.tokens.faithfulness import Effect, Positions, faithfulness, ranking, removals
 from monitor.analysis.tokens.methods import GRADIENT, INTEGRATED, RELEVANCE, ROLLOUT
 from monitor.analysis.tokens.shares import SPECIAL, Phrases, is_punctuation, special_share, word_shares
-from monitor.records import Array, Attribution, Sample
+from monitor.records import Array, Attribution, Prediction, Sample
 from monitor.replay.batches import Batch
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded, Refused
 
 RANKED = (INTEGRATED, RELEVANCE, ROLLOUT, GRADIENT)
 """The methods whose faithfulness is measured."""
+READ_AT_TOKENS = ("tokens", "span")
+"""The kinds of answers that are read at the input's own tokens: a masked token still answers for itself."""
 
 
 def examine(
@@ -54,11 +56,21 @@ def examine(
         found = replace(found, shares=_shares(found, row, lists))
     if settings.faithfulness:
         values = {INTEGRATED: attribution.values, **rollout, **others}
-        ranked = {name: ranking(values[name], content) for name in RANKED if name in values}
+        ranked = {
+            name: ranking(_towards(found.prediction, name) * values[name], content)
+            for name in RANKED
+            if name in values
+        }
         effects = effects_of(frozenset().union(*map(removals, ranked.values())))
         measured = {name: faithfulness(order, effects) for name, order in ranked.items()}
         found = replace(found, faithfulness={name: item for name, item in measured.items() if item})
     return found
+
+
+def _towards(prediction: Prediction, method: str) -> float:
+    """-1 where a method has signs and the output that it explains is negative: support points down."""
+    negative = prediction.values and prediction.values[prediction.target] < 0
+    return -1.0 if negative and method in (INTEGRATED, GRADIENT) else 1.0
 
 
 def removal_effects(
@@ -67,8 +79,9 @@ def removal_effects(
     """What the model says of row ``place`` without each set of tokens; ``answers`` fixed the target.
 
     Text tokens that are out are masked from attention: positions stay and no stand-in takes their
-    place. Patches of an image cannot be masked: they get the neutral embedding that Integrated
-    Gradients start from.
+    place. Where that hides nothing, because the answer is read at the tokens themselves (labels of
+    tokens, spans) or because they are patches of an image, they get the neutral embedding that
+    Integrated Gradients start from.
     """
     kind = model.kind_of(batch)
     targets = targets_of(answers, kind)
@@ -79,7 +92,7 @@ def removal_effects(
     for start in range(0, len(sets), at_once):
         chunk = sets[start : start + at_once]
         rows = torch.full((len(chunk),), place, device=batch.ids.device)
-        said = _answers_without(model, batch.take(rows), chunk)
+        said = _answers_without(model, batch.take(rows), chunk, kind)
         supports = support(said, targets[rows], kind, whole[rows]).tolist()
         chosen = predicted(said, kind)
         labels = [None] * len(chunk) if chosen is None else chosen.tolist()
@@ -118,14 +131,17 @@ def _shares(found: Attribution, row: Encoded, lists: Mapping[str, Phrases]) -> d
     """Integrated Gradients keep special tokens fixed, so theirs is the share of gradient x input."""
     shares = word_shares(found.words, found.word_values, lists)
     if GRADIENT in found.others:
-        shares[SPECIAL] = special_share(np.asarray(found.others[GRADIENT]), row.special)
+        # A served completion counts as given, and so does what is special; here they are told apart.
+        served = () if row.decoder_ids else row.scored
+        special = sorted(set(row.special) - set(served))
+        shares[SPECIAL] = special_share(np.asarray(found.others[GRADIENT]), special)
     return shares
 
 
-def _answers_without(model: ReplayModel, batch: Batch, removed: list[Positions]) -> Tensor:
+def _answers_without(model: ReplayModel, batch: Batch, removed: list[Positions], kind: str) -> Tensor:
     kept = removed_rows(batch.real, removed)
     with torch.no_grad():
-        if batch.pixels is None:
+        if batch.pixels is None and kind not in READ_AT_TOKENS:
             return model.run(replace(batch, real=kept)).answers
         embeddings = torch.where(kept.unsqueeze(-1), model.embed_batch(batch), model.neutral_embedding())
         return model.answer_embeddings(embeddings, batch)

@@ -177,6 +177,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ),
             loader=_CLASSIFIER,
             tier="all matrices",
+            note="reads the last position: rows of one length go together",
         ),
         "gpt2": Family(
             title="GPT-2",
@@ -187,6 +188,25 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             loader=_DECODER,
             tier="tap",
             projections=_layers("transformer.h.{}.attn.c_proj"),
+        ),
+        "gpt2_classifier": Family(
+            title="GPT-2",
+            kind="decoder",
+            build=lambda: hf.GPT2ForSequenceClassification(
+                hf.GPT2Config(
+                    vocab_size=64,
+                    n_embd=32,
+                    n_layer=3,
+                    n_head=4,
+                    n_positions=64,
+                    num_labels=3,
+                    pad_token_id=0,
+                )
+            ),
+            loader=_CLASSIFIER,
+            tier="tap",
+            projections=_layers("transformer.h.{}.attn.c_proj"),
+            note="classifier: reads the last token, which it looks for in the ids",
         ),
         "gpt_neox": Family(
             title="GPT-NeoX",
@@ -204,6 +224,17 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             tier="tap",
             projections=_layers("model.layers.{}.self_attn.o_proj"),
             note="grouped queries",
+        ),
+        "llama_classifier": Family(
+            title="Llama",
+            kind="decoder",
+            build=lambda: hf.LlamaForSequenceClassification(
+                hf.LlamaConfig(**_grouped(num_labels=3, pad_token_id=0))
+            ),
+            loader=_CLASSIFIER,
+            tier="tap",
+            projections=_layers("model.layers.{}.self_attn.o_proj"),
+            note="classifier: reads the last token, which it looks for in the ids",
         ),
         "qwen3": Family(
             title="Qwen3",

@@ -30,7 +30,6 @@ from monitor.analysis.layout import TokenLayout
 from monitor.analysis.settings import AnalysisSettings, AttributionSettings, ScheduledSettings
 from monitor.analysis.tokens.faithfulness import faithfulness, ranking, removals
 from monitor.analysis.tokens.flow import LayerMatrices, attention_flow
-from monitor.analysis.tokens.relevance import RelevanceReducer
 from monitor.attribute import integrate_batch
 from monitor.examine import removal_effects
 from monitor.records import Attribution, Sample
@@ -43,9 +42,9 @@ RESULTS = Path(__file__).parents[1] / "results"
 MODEL = Path(__file__).parents[2] / ".cache" / "sentiment"
 OFF = ScheduledSettings(**dict.fromkeys(ScheduledSettings.model_fields, False))
 ALL = ScheduledSettings(**dict.fromkeys(ScheduledSettings.model_fields, True))
-PLAIN, PROFILE, GRADIENT = "plain forward", "head statistics", "gradient x input"
-RIDES_ON = {"relevance": GRADIENT, GRADIENT: PROFILE, PROFILE: PLAIN}
-METHODS = ("integrated_gradients", "gradient_times_input", "rollout", "random")
+PLAIN, PROFILE, GRADIENT = "plain forward", "head statistics", "gradient and relevance"
+RIDES_ON = {GRADIENT: PROFILE, PROFILE: PLAIN}
+METHODS = ("integrated_gradients", "relevance", "gradient_times_input", "rollout", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +75,11 @@ def variants(
     def layout(batch: Batch) -> TokenLayout:
         return TokenLayout.of(batch.real, batch.special, causal=model.causal)
 
-    def read(
-        *, gradient: bool, settings: ScheduledSettings | None = None, relevance: bool = False
-    ) -> Callable[[], Any]:
+    def read(*, gradient: bool, settings: ScheduledSettings | None = None) -> Callable[[], Any]:
         def run() -> None:
             for batch, rows in batches:
-                more = [RelevanceReducer(layout(batch))] if relevance else []
                 survey = None if settings is None else HeadSurvey(settings)
-                analyser.read_batch(batch, gradient=gradient, more=more, survey=survey, rows=rows)
+                analyser.read_batch(batch, gradient=gradient, survey=survey, rows=rows)
 
         return run
 
@@ -110,7 +106,6 @@ def variants(
         PLAIN: lambda: [model.run(batch) for batch, _ in batches],
         PROFILE: read(gradient=False),
         GRADIENT: read(gradient=True),
-        "relevance": read(gradient=True, relevance=True),
         **{name: read(gradient=False, settings=settings) for name, settings in parts.items()},
         "attention_flow": flow,
         "faithfulness": without_tokens,

@@ -16,8 +16,8 @@ def support(answers: Answers, targets: Tensor, kind: str, whole: Tensor) -> Tens
 
     ``classes``, ``token``: softmax; ``labels``: sigmoid; ``tokens``: the mean over tokens of each
     one's label; ``span``: of its first times of its last token; ``completion``: the geometric mean of
-    the served tokens'. ``value``, ``embedding``: the output towards the target as a share of its
-    magnitude for the whole input, ``whole`` (batch,), so that 1 is the prediction itself.
+    the served tokens'. ``value``, ``embedding``: the output towards the target as a share of that
+    for the whole input, ``whole`` (batch,), so that 1 is the prediction itself, whatever its sign.
     """
     values = answers.double()
     if kind in ("classes", "token"):
@@ -31,7 +31,8 @@ def support(answers: Answers, targets: Tensor, kind: str, whole: Tensor) -> Tens
         return (logs * targets[..., :2]).flatten(1).sum(dim=-1).exp()
     if kind == "completion":
         return target_score(values, targets.double()).exp()
-    return target_score(answers, targets).double() / whole.double().abs().clamp_min(SMALLEST)
+    scale = whole.double()
+    return target_score(answers, targets).double() / torch.where(scale.abs() < SMALLEST, SMALLEST, scale)
 
 
 def predicted(answers: Answers, kind: str) -> Tensor | None:

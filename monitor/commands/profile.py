@@ -18,6 +18,7 @@ from monitor.errors import InputError
 from monitor.ingest.jsonl import read_samples
 
 if TYPE_CHECKING:
+    from monitor.analyse import Analyser
     from monitor.analysis.heads.means import HeadMeans
     from monitor.analysis.heads.survey import HeadSurvey
     from monitor.records import SampleAnalysis
@@ -80,6 +81,7 @@ def profile(
 
     survey = _survey() if heads or heads_json is not None or before is not None else None
     analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
+    _check_same_heads(before, analyser, against)
     for refusal in analyser.model.refusals:
         print(f"not available: {refusal}", file=sys.stderr)
     with progress("profiling", len(samples)) as advance:
@@ -90,7 +92,7 @@ def profile(
     roles = None if survey is None else survey.roles
     write_profile(output, analysed.analyses, analyser.statistics, roles)
     if survey is not None:
-        _tell(survey, before, heads=heads, heads_json=heads_json, against=against)
+        _tell(survey, before, heads=heads, heads_json=heads_json)
     cut = sum(a.facts.truncated for a in analysed.analyses)
     note = f", {cut} of them cut to {analyser.model.max_tokens} tokens" if cut else ""
     print(f"{output}: {len(analysed.analyses)} samples profiled{note}", file=sys.stderr)
@@ -103,13 +105,20 @@ def _survey() -> HeadSurvey:
     return HeadSurvey(ScheduledSettings(roles=True, sinks=True, norm_weighted=True, redundancy=True))
 
 
+def _check_same_heads(before: HeadMeans | None, analyser: Analyser, against: Path | None) -> None:
+    """Before the long work: a survey is of the encoder's heads, where there is a decoder too."""
+    finding = analyser.model.finding
+    layers = finding.stacks.count("encoder") or finding.layer_count
+    if before is not None and before.mean.shape[:2] != (layers, finding.head_count):
+        raise InputError(f"--against = {against}: is of a model with other heads; profile this one anew")
+
+
 def _tell(
     survey: HeadSurvey,
     before: HeadMeans | None,
     *,
     heads: bool,
     heads_json: Path | None,
-    against: Path | None,
 ) -> None:
     from monitor.analysis.heads.role_changes import role_changes
     from monitor.commands.head_table import describe_changes, describe_heads
@@ -118,8 +127,6 @@ def _tell(
     if heads:
         print(describe_heads(survey))
     if before is not None and survey.roles is not None:
-        if before.mean.shape != survey.roles.mean.shape:
-            raise InputError(f"--against = {against}: is of a model with other heads; profile this one anew")
         changes = role_changes(before, survey.roles)
         document["role_changes"] = [{**asdict(item), "head": str(item.head)} for item in changes]
         print(f"\n{describe_changes(changes)}" if heads else describe_changes(changes))

@@ -1,6 +1,7 @@
 """Words whose share of requests changed: present at all, or among the top-attributed ones.
 
-Top-attributed by gradient x input on every sample, by Integrated Gradients on the subsample.
+Top-attributed by relevance (gradient x input, where a model has none) on every sample, by Integrated
+Gradients on the subsample.
 
 p0 = the Clopper-Pearson bound of a word's baseline rate at 1 - .001/V, upper for gains, lower for
 losses, V the baseline's distinct words. For a word never seen before p0 = ln(K/.01)/N, K = the

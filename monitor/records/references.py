@@ -74,8 +74,9 @@ class ProbeReading:
 class WordCount:
     """In how many baseline requests a word appeared, and in how many it was a top-attributed one.
 
-    ``top`` by gradient x input; ``integrated`` by Integrated Gradients (of the subsample that has
-    them). ``wobble``: sd of the rate (present, top) between time blocks beyond what chance gives.
+    ``top`` by the cheap attribution that every sample has; ``integrated`` by Integrated Gradients (of
+    the subsample that has them). ``wobble``: sd of the rate (present, top) between time blocks beyond
+    what chance gives.
     ``even``: how many of ``present`` lie in the baseline's even time blocks.
     """
 

@@ -155,7 +155,7 @@ class SampleAnalysis:
     """Everything that one replayed sample gives.
 
     ``profile`` (layer, head, statistic); ``words`` the distinct words of the input;
-    ``top_words`` those with the largest gradient-times-input (empty when it was not computed);
+    ``top_words`` those with the largest relevance (empty when there was no gradient);
     ``head_importance`` (layer, head), Michel et al. 2019, or None when no gradient was taken.
     """
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from monitor.errors import ModelError
 from monitor.records import STATISTICS, ModelIdentity, Sample
@@ -20,6 +21,7 @@ from monitor.replay.embedding_input import input_embedding, let_gradients_start
 from monitor.replay.finding import Finding
 from monitor.replay.images import ImageEncoder, find_grid, read_pixels, self_test_images
 from monitor.replay.loading import load_image_processor, load_network, load_tokenizer, quiet_transformers
+from monitor.replay.padding import answers_alone
 from monitor.replay.parameters import ParameterHashes, parameter_hashes
 from monitor.replay.reference import main_output, of_real
 from monitor.replay.replayed_model import Budget, ReplayModel
@@ -60,10 +62,11 @@ def load_model(settings: ModelSettings) -> ReplayModel:
         parts = _read_parts(folder, settings)
         network, encoder = parts.network, parts.encoder
         batches = _self_test_batches(parts, settings)
-        finding = _test(network, batches, settings.source)
+        finding = _test(network, batches[:2], settings.source)
         if finding.tier == "all matrices":
             encoder.max_tokens = min(encoder.max_tokens, MOST_TOKENS_OF_WHOLE_MATRICES)
-        route = find_route(network, batches[0])
+        pads = answers_alone(partial(_plain, network), batches[2:], batches[1])
+        route = find_route(network, batches[:2])
         if not finding.reads_attention and route == "none":
             raise ModelError(
                 f"model.source = {settings.source}: has no attention that can be read ({finding.reason}) "
@@ -89,9 +92,10 @@ def load_model(settings: ModelSettings) -> ReplayModel:
         answer=answer,
         finding=finding,
         statistics=_statistics(finding),
-        refusals=_refusals(finding, takes_gradient=route != "none"),
+        refusals=_refusals(finding, takes_gradient=route != "none", pads=pads),
         budget=Budget(settings.token_budget),
         route=route,
+        pads=pads,
         network=network,
         tokenizer=parts.tokenizer,
         encoder=encoder,
@@ -152,7 +156,12 @@ def _image_encoder(processor: Any, network: Any, settings: ModelSettings) -> Ima
     return ImageEncoder(processor, grid, tuple(pixels.shape))
 
 
+def _plain(network: Any, batch: Batch) -> Tensor:
+    return main_output(network(**arguments(network, batch, None, positions=False)))
+
+
 def _self_test_batches(parts: _Parts, settings: ModelSettings) -> list[Batch]:
+    """All rows padded on the left, all padded on the right, and each alone."""
     encoder = parts.encoder
     try:
         rows = [encoder.encode(sample) for sample in _self_test_samples(parts)]
@@ -168,10 +177,8 @@ def _self_test_batches(parts: _Parts, settings: ModelSettings) -> list[Batch]:
             f"{encoder.vocabulary}; the tokenizer belongs to another model"
         )
     padding = 0 if parts.tokenizer is None else parts.tokenizer.pad_token_id or 0
-    return [
-        make_batch(rows, padding_id=padding, device=settings.device, side="left"),
-        make_batch(rows, padding_id=padding, device=settings.device, side="right"),
-    ]
+    make = partial(make_batch, padding_id=padding, device=settings.device)
+    return [make(rows, side="left"), make(rows, side="right"), *(make([row]) for row in rows)]
 
 
 def _self_test_samples(parts: _Parts) -> list[Sample]:
@@ -224,7 +231,7 @@ def _statistics(finding: Finding) -> tuple[str, ...]:
     return tuple(name for name in STATISTICS if name not in lacking)
 
 
-def _refusals(finding: Finding, *, takes_gradient: bool) -> tuple[str, ...]:
+def _refusals(finding: Finding, *, takes_gradient: bool, pads: bool) -> tuple[str, ...]:
     refused = []
     if not finding.reads_attention:
         refused.append(f"head profiles and rollout: no tier reads this model's attention ({finding.reason})")
@@ -234,6 +241,8 @@ def _refusals(finding: Finding, *, takes_gradient: bool) -> tuple[str, ...]:
         refused.append(
             f"inputs over {MOST_TOKENS_OF_WHOLE_MATRICES} tokens: every layer's matrix is kept at once"
         )
+    if not pads:
+        refused.append("batches of unlike lengths: padding changes this model's answers")
     if not takes_gradient:
         refused.append("attribution, top words and head importance: the model takes no input embeddings")
     if 0 < finding.layer_count < finding.layers_there:

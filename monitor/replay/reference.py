@@ -13,7 +13,7 @@ from monitor.replay.batches import Batch
 from monitor.replay.finding import Stack
 from monitor.replay.matrices import matrices_by_stack
 
-_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 8e-2}
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 8e-2}
 _ROUNDING = 0.02
 
 
@@ -94,7 +94,7 @@ class MatrixCollector:
 def disagreement(reference: Reference, answer: Tensor, given: Sequence[Tensor]) -> str:
     """Why a tier that gave this answer and these matrices may not serve, or an empty text."""
     wanted, real = reference.matrices, reference.batch.read
-    tolerance = _TOLERANCE[reference.answer.dtype]
+    tolerance = TOLERANCE[reference.answer.dtype]
     if len(wanted) != len(given):
         return f"{len(given)} of {len(wanted)} layers call it"
     expected = of_real(reference.answer, real)

@@ -53,7 +53,8 @@ class ReplayModel:
     ``answer`` says what ``Replay.answers`` is: ``classes`` (softmax), ``labels`` (a sigmoid each),
     ``value`` (regression), ``token`` (next token), ``embedding``, ``tokens`` (a label each) or
     ``span``. ``statistics`` are those of ``records.STATISTICS`` that this model has, in the order of
-    the profile's last axis. ``route``: how embeddings take the place of ids.
+    the profile's last axis. ``route``: how embeddings take the place of ids. ``pads``: whether rows of
+    unlike length may share a batch.
     """
 
     identity: ModelIdentity
@@ -63,6 +64,7 @@ class ReplayModel:
     refusals: tuple[str, ...]
     budget: Budget
     route: Route
+    pads: bool
     network: Any
     tokenizer: Any
     encoder: TextEncoder | ImageEncoder
@@ -135,9 +137,12 @@ class ReplayModel:
 
     def plan(self, rows: Sequence[Encoded]) -> list[list[int]]:
         """Which rows go together: by length, and apart where there is a served completion."""
+        kinds: dict[tuple[Any, ...], list[int]] = {}
+        for number, row in enumerate(rows):
+            alike = () if self.pads else (len(row.ids), len(row.decoder_ids))
+            kinds.setdefault((bool(row.scored), *alike), []).append(number)
         plans: list[list[int]] = []
-        for answered in (False, True):
-            members = [i for i, row in enumerate(rows) if bool(row.scored) == answered]
+        for _, members in sorted(kinds.items()):
             lengths = [len(rows[i].ids) + len(rows[i].decoder_ids) for i in members]
             plans += [[members[i] for i in batch] for batch in plan_batches(lengths, self.token_budget)]
         return plans

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,26 +18,43 @@ from monitor.replay.reference import main_output
 _ARGUMENT: tuple[Route, ...] = ("argument", "argument and positions")
 
 
-def find_route(network: Any, batch: Batch) -> Route:
-    """The first way that gives the output of the ids; leaves its hook on the model if it needs one."""
+def find_route(network: Any, batches: Sequence[Batch]) -> Route:
+    """The first way that gives the output of the ids; leaves its hook on the model if it needs one.
+
+    It has to do so with padding on either side: a decoder that classifies looks for its last token in
+    the ids, and without them takes the last position, which is right for one of the two.
+    """
     with torch.no_grad():
         embed = input_embedding(network)
-        wanted = _output(network, batch, None, "none")
-        embeddings = embed(batch.ids if batch.pixels is None else batch.pixels.to(network.dtype))
-        for route in _ARGUMENT if batch.pixels is None else ():
-            if _agrees(network, batch, embeddings, route, wanted):
+        trials = [_Trial.of(network, embed, batch) for batch in batches]
+        for route in _ARGUMENT if batches[0].pixels is None else ():
+            if all(_agrees(network, trial, route) for trial in trials):
                 return route
         handle = install_substitution(embed)
+        blank = [replace(trial, embeddings=torch.zeros_like(trial.embeddings)) for trial in trials]
         # zeros must give another output, else the embeddings are not what the model goes on with
-        if _agrees(network, batch, embeddings, "module", wanted) and not _agrees(
-            network, batch, torch.zeros_like(embeddings), "module", wanted
+        if all(_agrees(network, trial, "module") for trial in trials) and not any(
+            _agrees(network, trial, "module") for trial in blank
         ):
             return "module"
         handle.remove()
     return "none"
 
 
-def _agrees(network: Any, batch: Batch, embeddings: Tensor, route: Route, wanted: Tensor) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    batch: Batch
+    embeddings: Tensor
+    wanted: Tensor
+
+    @classmethod
+    def of(cls, network: Any, embed: Any, batch: Batch) -> _Trial:
+        given = batch.ids if batch.pixels is None else batch.pixels.to(network.dtype)
+        return cls(batch=batch, embeddings=embed(given), wanted=_output(network, batch, None, "none"))
+
+
+def _agrees(network: Any, trial: _Trial, route: Route) -> bool:
+    batch, embeddings, wanted = trial.batch, trial.embeddings, trial.wanted
     try:
         given = _output(network, batch, embeddings, route)
     except Exception:  # a model that does not take them this way

@@ -229,7 +229,9 @@ def test_explain_gives_one_entry_for_each_token_and_word(
     assert [t["token"] for t in document["tokens"]] == [
         "[CLS]", "the", "dog", "was", "un", "##able", ".", "[SEP]"
     ]  # fmt: skip
-    assert set(document["tokens"][0]) == {"token", "attribution", "rollout", "gradient_times_input"}
+    assert set(document["tokens"][0]) == {
+        "token", "attribution", "rollout", "gradient_times_input", "relevance", "gradient_times_attention",
+    }  # fmt: skip
     assert [w["word"] for w in document["words"]] == ["the", "dog", "was", "unable", "."]
     pieces = [t["attribution"] for t in document["tokens"]]
     assert document["words"][3]["attribution"] == pytest.approx(pieces[4] + pieces[5], rel=1e-5)
@@ -272,7 +274,7 @@ def test_explain_shows_relevance_and_flow_when_asked(model: Path, capfd: pytest.
     assert {"relevance", "gradient_times_attention", "attention_flow"} < set(document["tokens"][0])
     assert run("explain", "--model", model, "--text", "the dog ran.", "--also", "attention_flow") == 0
     printed = capfd.readouterr().out
-    assert printed.splitlines()[0].split() == ["token", "attribution", "rollout", "flow"]
+    assert printed.splitlines()[0].split() == ["token", "attribution", "rollout", "relevance", "flow"]
     assert "attention flow" in printed
     assert max(map(len, printed.splitlines())) <= 80
 

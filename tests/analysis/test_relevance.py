@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from monitor.analyse import Analyser
 from monitor.analysis.tokens.relevance import RelevanceReducer
+from monitor.records import Sample
 from tests.analysis.random_layers import stream
 
 LAYERS, HEADS, DIM, WIDTH = 3, 4, 5, 9
@@ -129,3 +134,21 @@ def test_relevance_is_refused_where_the_weights_cannot_be_had_again() -> None:
     score.sum().backward()
     assert reducer.relevance() is None
     assert reducer.gradient_times_attention() is None
+
+
+def test_a_pass_is_let_go_of_once_its_gradient_is_there(tiny_analyser: Callable[..., Analyser]) -> None:
+    """The hooks hold what leads back to them by autograd's own nodes, which no collector sees."""
+    analyser = tiny_analyser("bert")
+    made: list[weakref.ref[Any]] = []
+    whole = analyser._reducer
+
+    def remembered(batch: Any, *, keep_contexts: bool) -> Any:
+        reducer = whole(batch, keep_contexts=keep_contexts)
+        made.append(weakref.ref(reducer))
+        return reducer
+
+    analyser._reducer = remembered  # type: ignore[method-assign]
+    analyser.profile([Sample(id="s", time=0.0, text="the cat sat on the mat.")], gradient=True)
+    gc.collect()
+    assert len(made) == 1
+    assert made[0]() is None

@@ -21,7 +21,9 @@ from monitor.records import STATISTICS, Sample
 from monitor.replay.answers import read_answers
 from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model
+from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.settings import ModelSettings
+from monitor.replay.tokens import Encoded
 from tests.families import FAMILIES, save_family
 from tests.replay.family_reference import PlainModel, rows_of
 
@@ -44,7 +46,10 @@ _ROUTES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What one family's tiny model showed. ``*_gap``: the largest differences from the plain model."""
+    """What one family's tiny model showed. ``*_gap``: the largest differences from the plain model.
+
+    ``alone_gap``: of the answers in batches, with and without gradient, from those to each row alone.
+    """
 
     name: str
     tier: str
@@ -54,6 +59,7 @@ class Seen:
     refused: tuple[tuple[str, str], ...]
     route: str
     answer_gap: float
+    alone_gap: float
     profile_gap: dict[str, float]
     rollout_gap: dict[str, float]
     completeness_gap: float
@@ -100,12 +106,33 @@ def look_at(name: str, folder: Path) -> Seen:
         refused=model.finding.refused,
         route=model.route,
         answer_gap=answer_gap,
+        alone_gap=_alone_gap(model, plain, rows),
         profile_gap=profile_gap,
         rollout_gap=rollout_gap,
         completeness_gap=max(
             (a.relative_delta for a in analyser.attribute(samples_of(name))), default=float("nan")
         ),
     )
+
+
+def _alone_gap(model: ReplayModel, plain: PlainModel, rows: list[Encoded]) -> float:
+    """Batches as they are planned against the plain model on one unpadded row at a time."""
+    largest = 0.0
+    for members in model.plan(rows):
+        together = model.batch([rows[i] for i in members])
+        for gradient in (False, True):
+            given = model.run(together, gradient=gradient and model.takes_gradient).answers.detach()
+            for place, member in enumerate(members):
+                row = model.batch([rows[member]])
+                output = plain.forward(_call(plain, row))
+                wanted = read_answers(output, row, model.kind_of(row), None)[0]
+                here = given[place]
+                if wanted.ndim > 1:
+                    here = here[here[:, -1] > 0]
+                    wanted = wanted[wanted[:, -1] > 0]
+                scale = max(1.0, float(wanted.abs().max()))
+                largest = max(largest, float((here - wanted).abs().max()) / scale)
+    return largest
 
 
 def _gaps(analyser: Analyser, plain: PlainModel, output: Any, batch: Any) -> tuple[float, float]:
@@ -166,7 +193,8 @@ def write_table() -> None:
     with TemporaryDirectory() as folder:
         seen = [look_at(name, save_family(name, Path(folder) / name)) for name in FAMILIES]
     page = DOCS.read_text(encoding="utf-8")
-    DOCS.write_text(page.replace(table_in(page), table_of(seen)), encoding="utf-8")
+    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    DOCS.write_text(f"{page[:start]}\n{table_of(seen)}\n{page[end:]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

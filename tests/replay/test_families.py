@@ -37,6 +37,13 @@ def test_the_answers_are_those_of_the_plain_model(name: str, seen: Callable[[str
     assert seen(name).answer_gap < TOLERANCE
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_batch_answers_as_the_plain_model_does_for_each_row_alone(
+    name: str, seen: Callable[[str], Seen]
+) -> None:
+    assert seen(name).alone_gap < TOLERANCE
+
+
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("name", READ)
 def test_statistics_and_rollout_equal_numpy_on_eager_matrices(
@@ -55,6 +62,7 @@ def test_attributions_add_up_to_the_answer_less_that_of_the_baseline(
 
 def test_the_table_in_the_docs_is_what_the_tests_see(seen: Callable[[str], Seen]) -> None:
     page = DOCS.read_text(encoding="utf-8")
+    assert page.count("| family | kind |") == 1
     assert table_in(page) == table_of([seen(name) for name in FAMILIES]), (
         "run: python -m tests.replay.family_table"
     )

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from monitor.analyse import Analyser
-from monitor.analysis.settings import AnalysisSettings
+from monitor.analysis.heads.survey import HeadSurvey
+from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.errors import ModelError
 from monitor.records import Sample
 from monitor.replay.memory import with_room
@@ -67,7 +68,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_numbers(
 def test_attributions_are_taken_in_halves_too(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = analyser.attribute(samples())
     fill_memory(analyser, monkeypatch, rows=16)
-    given = analyser.attribute(samples())
+    survey = HeadSurvey(ScheduledSettings())
+    given = analyser.attribute(samples(), survey=survey)
+    assert survey.samples == len(TEXTS)
     assert [one.id for one in given] == [one.id for one in expected]
     assert analyser.model.token_budget < 1024
     for one, other in zip(given, expected, strict=True):

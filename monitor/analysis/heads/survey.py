@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monitor.analysis.heads.distances import HeadDistances, QueryRowKeeper, clusters
@@ -23,7 +24,9 @@ from monitor.records import Array
 
 
 class HeadSurvey:
-    """Fed batch by batch: ``start`` gives the reducers of a pass, ``finish`` takes what they saw.
+    """Fed batch by batch: ``start`` gives the reducers of a pass, ``finish`` ends it, ``commit`` counts it.
+
+    A batch that is worked on again, in parts, was never committed and counts once.
 
     Each of ``roles``, ``sinks``, ``norm_weighted``, ``importance`` (layer, head, measure) and
     ``distances`` is None until a batch gave it: where it is off, or the model does not have it.
@@ -35,6 +38,7 @@ class HeadSurvey:
         self._sinks: SinkReducer | None = None
         self._norms: NormWeightedReducer | None = None
         self._rows: QueryRowKeeper | None = None
+        self._finished: tuple[NDArray[np.bool_], Array | None] | None = None
         self.samples = 0
         self.roles: HeadMeans | None = None
         self.sinks: HeadMeans | None = None
@@ -49,7 +53,7 @@ class HeadSurvey:
 
     def start(self, marks: TokenMarks, grams: Sequence[Tensor] | None) -> list[Reducer]:
         """The reducers of the next pass; ``grams`` (head, dim, dim) per layer, where they are known."""
-        on = self._settings
+        on, self._finished = self._settings, None
         self._roles = RoleReducer(marks, grams=grams) if on.roles or on.redundancy else None
         self._sinks = SinkReducer(marks) if on.sinks else None
         self._norms = NormWeightedReducer(marks, grams=grams) if on.norm_weighted and grams else None
@@ -57,25 +61,32 @@ class HeadSurvey:
         made = (self._roles, self._sinks, self._norms, self._rows)
         return [reducer for reducer in made if reducer is not None]
 
-    def finish(self, samples: int, importance: Array | None = None) -> None:
-        """Take the results of the pass; ``importance`` (sample, layer, head) where there is a gradient."""
-        self.samples += samples
+    def finish(self, counts: NDArray[np.bool_], importance: Array | None = None) -> None:
+        """End the pass: which of its samples count, and ``importance`` (sample, layer, head) if known."""
+        self._finished = counts, importance
+
+    def commit(self) -> None:
+        """Add what the finished pass saw; nothing without one."""
+        if self._finished is None:
+            return
+        counts, importance = self._finished
+        self.samples += int(counts.sum())
         if self._roles is not None:
-            self.roles = _added(self.roles, ROLES, self._roles.shares())
+            self.roles = _added(self.roles, ROLES, self._roles.shares(), counts)
         if self._sinks is not None:
-            self.sinks = _added(self.sinks, SINK_MEASURES, self._sinks.sinks())
+            self.sinks = _added(self.sinks, SINK_MEASURES, self._sinks.sinks(), counts)
         if self._norms is not None:
-            self.norm_weighted = _added(self.norm_weighted, NORM_SHARES, self._norms.shares())
+            self.norm_weighted = _added(self.norm_weighted, NORM_SHARES, self._norms.shares(), counts)
         if self._rows is not None:
-            found = _numpy(self._rows.distances())
+            found = _numpy(self._rows.distances())[counts]
             before = self.distances or HeadDistances.nothing(found.shape[-1])
             self.distances = before.with_samples(found)
         if importance is not None and self.roles is not None:
             # An encoder-decoder's encoder is what is surveyed; its layers go first.
-            importance = importance[:, : len(self.roles.mean)]
+            importance = importance[counts, : len(self.roles.mean)]
             before_ = self.importance or HeadMeans.nothing(("importance",), *importance.shape[1:])
             self.importance = before_.with_samples(importance[..., None])
-        self._roles = self._sinks = self._norms = self._rows = None
+        self._roles = self._sinks = self._norms = self._rows = self._finished = None
 
     def candidates(self) -> list[PruningCandidate]:
         """Heads that the model could do without; none where redundancy is off."""
@@ -120,10 +131,15 @@ class HeadSurvey:
         return document
 
 
-def _added(before: HeadMeans | None, measures: tuple[str, ...], values: Tensor | None) -> HeadMeans | None:
+def _added(
+    before: HeadMeans | None,
+    measures: tuple[str, ...],
+    values: Tensor | None,
+    counts: NDArray[np.bool_],
+) -> HeadMeans | None:
     if values is None:
         return before
-    found = _numpy(values)
+    found = _numpy(values)[counts]
     return (before or HeadMeans.nothing(measures, *found.shape[1:3])).with_samples(found)
 
 

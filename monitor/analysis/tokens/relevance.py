@@ -20,6 +20,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from monitor.analysis.layout import Attention
 from monitor.analysis.together import Again, of_query_heads
@@ -36,6 +37,7 @@ class RelevanceReducer:
         self._row = read
         self._last: Tensor | None = None
         self._pending: tuple[Tensor, Again] | None = None
+        self._hooks: list[RemovableHandle] = []
         self._layers = self._reached = 0
 
     def begin(self, layer: int, visible: Tensor | None) -> None:  # noqa: ARG002
@@ -50,7 +52,7 @@ class RelevanceReducer:
     def matrix(self, matrix: Tensor) -> None:
         """Wait for the gradient of the weights themselves, where they are in the graph."""
         if matrix.requires_grad:
-            matrix.register_hook(partial(self._descend_matrix, kept=matrix.detach()))
+            self._hooks.append(matrix.register_hook(partial(self._descend_matrix, kept=matrix.detach())))
 
     def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
         """See Reducer; the weights are asked for again when the gradient is there."""
@@ -59,7 +61,18 @@ class RelevanceReducer:
         """Wait for this output's gradient, (batch, query, head, dim)."""
         if self._pending is not None and context.requires_grad:
             value, again = self._pending
-            context.register_hook(partial(self._descend, value=value, again=again))
+            self._hooks.append(context.register_hook(partial(self._descend, value=value, again=again)))
+
+    def release(self) -> None:
+        """Let go of the pass: to be called when its gradient is there, or will not come.
+
+        What ``again`` holds leads back to the outputs whose graph holds the hook: a circle that runs
+        through autograd's own nodes, where Python's collector cannot see it.
+        """
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._pending = None
 
     def relevance(self) -> Tensor | None:
         """(batch, token): the row of R; None where the gradient did not come by every layer."""
