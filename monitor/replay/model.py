@@ -28,7 +28,7 @@ from monitor.replay.replayed_model import Budget, ReplayModel
 from monitor.replay.route import find_route
 from monitor.replay.selftest import run_self_test
 from monitor.replay.settings import ModelSettings, Task
-from monitor.replay.source import first_line, read_config, resolve_source, task_of
+from monitor.replay.source import first_line, read_config, reads_images, resolve_source, task_of
 from monitor.replay.tap import register_tap
 from monitor.replay.tokens import Refused, TextEncoder, TextUse, token_limit
 from monitor.replay.weights import tokenizer_hash, weights_hash, weights_stamp
@@ -106,7 +106,7 @@ def load_model(settings: ModelSettings) -> ReplayModel:
 def _read_parts(folder: Path, settings: ModelSettings) -> _Parts:
     config = read_config(folder, settings.source)
     task = task_of(config, settings.task, settings.source)
-    if task == "image-classification":
+    if reads_images(task, config):
         processor = load_image_processor(folder, settings.source)
         network = load_network(folder, task, settings, config)
         encoder = _image_encoder(processor, network, settings)
@@ -150,7 +150,7 @@ def _image_encoder(processor: Any, network: Any, settings: ModelSettings) -> Ima
         grid = find_grid(network, pixels.unsqueeze(0).to(network.device, network.dtype))
     except Exception as error:
         raise ModelError(
-            f"model.source = {settings.source}: is no image classifier of the ViT kind "
+            f"model.source = {settings.source}: is no model of images of the ViT kind "
             f"({first_line(error)}); headwatch reads images as patches that stand where tokens do"
         ) from None
     return ImageEncoder(processor, grid, tuple(pixels.shape))
@@ -182,7 +182,7 @@ def _self_test_batches(parts: _Parts, settings: ModelSettings) -> list[Batch]:
 
 
 def _self_test_samples(parts: _Parts) -> list[Sample]:
-    if parts.task == "image-classification":
+    if isinstance(parts.encoder, ImageEncoder):
         return [Sample(id="", time=0.0, image=image) for image in self_test_images()]
     pairs = _SELF_TEST_ANSWERS if parts.task in ("question-answering", "encoder-decoder") else (None,) * 3
     return [

@@ -75,7 +75,7 @@ class MatrixCollector:
 
     def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:  # noqa: ARG002
         """See AttentionReducer."""
-        self.blocks[self.layer].append(attention)
+        self.blocks[self.layer].append(attention.clone())
 
     def context(self, context: Tensor) -> None:
         """See AttentionReducer."""

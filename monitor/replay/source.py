@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import huggingface_hub
-from transformers import AutoConfig
+from transformers import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, AutoConfig
 
 from monitor.errors import ModelError
 from monitor.replay.settings import Task
@@ -100,6 +100,12 @@ def task_of(config: Any, wanted: Task, source: str) -> Task:
         f"model.task = auto: {source} names {named}, which headwatch does not know; "
         f"set model.task to {', '.join(known[:-1])} or {known[-1]}"
     )
+
+
+def reads_images(task: Task, config: Any) -> bool:
+    """Image classifiers, and encoders of a kind that has them: a checkpoint without its head (DINOv2)."""
+    known = type(config) in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+    return task == "image-classification" or (task == "encoder" and known)
 
 
 def _fits(task: Task, config: Any) -> bool:

@@ -33,6 +33,10 @@ from transformers.masking_utils import sdpa_mask
 TAP = "headwatch"
 MASKED = -1e30
 BLOCK_ELEMENTS = 1 << 20
+"""What a reducer is handed at once: its passes over a block find it in the processor's cache."""
+SLAB_ELEMENTS = 1 << 22
+ENOUGH_ROWS = 64
+"""Products of fewer rows are slow; then a slab is multiplied at once and handed over in parts."""
 ALIGNED_ROWS = 16
 """Products of that many rows are what the processor's units take at once."""
 LayerKey = tuple[str, int]
@@ -47,7 +51,10 @@ class AttentionReducer(Protocol):
         """
 
     def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
-        """The weights of queries ``start`` and on: (batch, head, query, key), and their logs."""
+        """The weights of queries ``start`` and on: (batch, head, query, key), and their logs.
+
+        Both are overwritten when the call is over: what is kept must be a copy.
+        """
 
     def context(self, context: Tensor) -> None:
         """The layer's output (batch, query, head, dimension), in the graph; the layer is done."""
@@ -216,26 +223,38 @@ def _stream(
     """
     batch, heads, queries, dim = query.shape
     kv_heads, keys = key.shape[1], key.shape[2]
-    groups = heads // kv_heads
     transposed = key.float().transpose(-1, -2).contiguous()
     scale = dim**-0.5 if scaling is None else scaling
     value = None if value is None else value.float().contiguous()
     output = None if value is None else query.new_empty(batch, queries, heads, value.shape[-1])
-    size = max(1, min(queries, BLOCK_ELEMENTS // max(1, batch * heads * keys)))
-    size = size if size < ALIGNED_ROWS else size - size % ALIGNED_ROWS
+    size = part = _rows(BLOCK_ELEMENTS, batch * heads * keys, queries)
+    if size < ENOUGH_ROWS:  # long keys: multiply more rows at once, and hand over fewer
+        size = _rows(SLAB_ELEMENTS, batch * heads * keys, queries)
+        part = _rows(BLOCK_ELEMENTS // 2, batch * heads * keys, queries)
+    room = query.new_empty(2, batch * heads * size * keys, dtype=torch.float32)
     for start in range(0, queries, size):
         block = query[:, :, start : start + size].float() * scale
         rows = block.shape[2]
-        grouped = block.reshape(batch, kv_heads, groups * rows, dim)
-        scores = torch.matmul(grouped, transposed).view(batch, heads, rows, keys)
+        grouped = (batch, kv_heads, heads // kv_heads * rows)
+        scores, attention = (one[: block[..., 0].numel() * keys] for one in room)
+        torch.matmul(block.reshape(*grouped, dim), transposed, out=scores.view(*grouped, keys))
+        scores, attention = (one.view(batch, heads, rows, keys) for one in (scores, attention))
         if bias is not None:
             scores += bias[:, :, start : start + size] if bias.shape[2] > 1 else bias
-        attention = torch.softmax(scores, dim=-1)
+        torch.softmax(scores, dim=-1, out=attention)
         if value is not None and output is not None:
-            mixed = torch.matmul(attention.view(batch, kv_heads, groups * rows, keys), value)
+            mixed = torch.matmul(attention.view(*grouped, keys), value)
             output[:, start : start + rows] = mixed.view(batch, heads, rows, -1).transpose(1, 2)
-        reducer.weights(attention, _logs(scores, attention), start)
+        logs = _logs(scores, attention)
+        for at in range(0, rows, part):
+            reducer.weights(attention[:, :, at : at + part], logs[:, :, at : at + part], start + at)
     return output
+
+
+def _rows(elements: int, row: int, queries: int) -> int:
+    """How many queries of ``row`` elements each are worked on at once."""
+    size = max(1, min(queries, elements // max(1, row)))
+    return size if size < ALIGNED_ROWS else size - size % ALIGNED_ROWS
 
 
 def _logs(scores: Tensor, attention: Tensor) -> Tensor:

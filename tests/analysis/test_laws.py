@@ -142,6 +142,7 @@ def test_query_blocks_do_not_change_the_profile(
     tiny_analyser: Callable[..., Analyser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tiny_analyser("mistral").profile(samples()).analyses
+    monkeypatch.setattr("monitor.replay.tap.SLAB_ELEMENTS", 1500)
     monkeypatch.setattr("monitor.replay.tap.BLOCK_ELEMENTS", 300)
     blocks = tiny_analyser("mistral").profile(samples()).analyses
     for one, other in zip(whole, blocks, strict=True):

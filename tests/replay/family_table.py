@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from monitor.replay.model import load_model
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.settings import ModelSettings
 from monitor.replay.tokens import Encoded
-from tests.families import FAMILIES, save_family
+from tests.families import FAMILIES, Family, save_family
 from tests.replay.family_reference import PlainModel, rows_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
@@ -77,11 +78,17 @@ def samples_of(name: str) -> list[Sample]:
 
 
 def look_at(name: str, folder: Path) -> Seen:
-    """Load the family's model both ways and compare, with padding on either side."""
+    """The family's tiny model in ``folder``, by texts or pictures of unlike length."""
+    samples = samples_of(name)
+    return compare(name, FAMILIES[name], folder, samples, explained=len(samples))
+
+
+def compare(name: str, family: Family, folder: Path, samples: list[Sample], *, explained: int) -> Seen:
+    """Load a model both ways and compare, with padding on either side; attribute the first ``explained``."""
     analyser = Analyser(load_model(ModelSettings(source=str(folder))), AnalysisSettings())
-    plain = PlainModel(FAMILIES[name], folder)
+    plain = PlainModel(family, folder)
     model = analyser.model
-    encoded, refused = analyser.encode(samples_of(name))
+    encoded, refused = analyser.encode(samples)
     assert not refused, refused
     rows = list(encoded.values())
     answer_gap, profile_gap, rollout_gap = 0.0, {}, {}
@@ -110,7 +117,7 @@ def look_at(name: str, folder: Path) -> Seen:
         profile_gap=profile_gap,
         rollout_gap=rollout_gap,
         completeness_gap=max(
-            (a.relative_delta for a in analyser.attribute(samples_of(name))), default=float("nan")
+            (a.relative_delta for a in analyser.attribute(samples[:explained])), default=float("nan")
         ),
     )
 
@@ -162,14 +169,14 @@ def _call(plain: PlainModel, batch: Any) -> dict[str, torch.Tensor]:
     return call
 
 
-def table_of(seen: list[Seen]) -> str:
+def table_of(seen: list[Seen], families: Mapping[str, Family] = FAMILIES) -> str:
     """The Markdown table, one row a family."""
     lines = [
         "| family | kind | tier | layers | statistics | embeddings for attribution | why no earlier tier |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in seen:
-        family = FAMILIES[one.name]
+        family = families[one.name]
         title = f"{family.title} ({family.note})" if family.note else family.title
         tier = {"layer hooks": "3: layer hooks", "tap": "1: tap", "module eager": "2: module eager",
                 "all matrices": "4: all matrices"}.get(one.tier, "5: attribution only")  # fmt: skip
@@ -181,20 +188,26 @@ def table_of(seen: list[Seen]) -> str:
     return "\n".join(lines)
 
 
-def table_in(page: str) -> str:
-    """The table that stands in the page."""
-    found = re.search(f"{re.escape(BEGIN)}\n(.*?)\n{re.escape(END)}", page, re.DOTALL)
+def table_in(page: str, begin: str = BEGIN, end: str = END) -> str:
+    """The table that stands in the page between two marks."""
+    found = re.search(f"{re.escape(begin)}\n(.*?)\n{re.escape(end)}", page, re.DOTALL)
     assert found is not None, "docs/models.md has lost the marks of its table"
     return found[1].strip()
+
+
+def put_table(table: str, begin: str = BEGIN, end: str = END) -> None:
+    """Write the table between its marks, whatever stood there, and nowhere else."""
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(begin)
+    assert rest, "docs/models.md has lost the marks of its table"
+    after = rest.partition(end)[2]
+    DOCS.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def write_table() -> None:
     """Look at every family and write the table into the docs."""
     with TemporaryDirectory() as folder:
         seen = [look_at(name, save_family(name, Path(folder) / name)) for name in FAMILIES]
-    page = DOCS.read_text(encoding="utf-8")
-    start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-    DOCS.write_text(f"{page[:start]}\n{table_of(seen)}\n{page[end:]}", encoding="utf-8")
+    put_table(table_of(seen))
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def test_images_that_are_no_row_of_patches(tmp_path: Path) -> None:
     ResNetForImageClassification(config).save_pretrained(tmp_path)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     text = message(tmp_path)
-    assert text.startswith("model.source = MODEL: is no image classifier of the ViT kind (")
+    assert text.startswith("model.source = MODEL: is no model of images of the ViT kind (")
     assert text.endswith("); headwatch reads images as patches that stand where tokens do")
 
 

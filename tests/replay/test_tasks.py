@@ -330,6 +330,29 @@ def test_patches_stand_where_tokens_do(tiny_family: Callable[[str], Path]) -> No
     assert explained.values[0] == 0
 
 
+def test_a_model_of_images_without_a_classifier_is_an_encoder_of_images(
+    tiny_family: Callable[[str], Path], tmp_path: Path
+) -> None:
+    classifier = eager(tiny_family("dinov2"), hf.Dinov2ForImageClassification)
+    classifier.dinov2.save_pretrained(tmp_path)
+    hf.AutoImageProcessor.from_pretrained(tiny_family("dinov2")).save_pretrained(tmp_path)
+    analyser = analyser_of(tmp_path)
+    model, image = analyser.model, self_test_images()[2]
+    assert (model.identity.task, model.answer, model.tier, model.layers_seen) == (
+        "encoder", "embedding", "tap", 3,
+    )  # fmt: skip
+    pixels = model.encoder.encode(Sample(id="s", time=0.0, image=image)).pixels[None]
+    explained = analyser.attribute([Sample(id="s", time=0.0, image=image)])[0]
+    with torch.no_grad():
+        given, nothing = (
+            classifier.dinov2(one).last_hidden_state[0].double().mean(dim=0)
+            for one in (pixels, torch.zeros_like(pixels))
+        )
+    difference = float((given - nothing) @ (given / given.norm()))
+    assert float(explained.values.sum()) == pytest.approx(difference, rel=0.05)
+    assert explained.tokens[:2] == ("[CLS]", "r0c0")
+
+
 def test_what_is_no_image_and_what_is_no_text_is_refused_in_words(
     tiny_family: Callable[[str], Path], decoder: Path
 ) -> None:
