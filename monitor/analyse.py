@@ -219,10 +219,12 @@ class Analyser:
                 reading.rollout[place, : len(row.ids)].copy(),
                 integrated,
                 place,
+                causal=model.causal,
             )
             effects_of = partial(removal_effects, model, batch, place, reading.answers)
             values = {name: of_row(place) for name, of_row in others.items()}
-            yield member, examine(attribution, row, values, effects_of, settings.scheduled, lists)
+            content = row.content(causal=model.causal)
+            yield member, examine(attribution, row, content, values, effects_of, settings.scheduled, lists)
 
     def probe(self, texts: Sequence[str]) -> ProbeReading:
         """Run fixed texts, always in the same batches: unchanged weights give the same bits.
@@ -364,6 +366,10 @@ class Analyser:
             ids=batch.ids,
         )
 
+    def _counted(self, values: Array) -> Array:
+        """A decoder's first token is where attention goes that is not needed: it explains nothing."""
+        return np.concatenate([values[:1] * 0, values[1:]]) if self.model.causal else values
+
     def _token_text(self, *tokens: int) -> str:
         return str(self.model.tokenizer.decode(list(tokens)))
 
@@ -388,7 +394,9 @@ class Analyser:
             tokens=row.tokens,
             # every image has the same patches: that they are there says nothing
             words=() if self.model.reads_images else tuple(dict.fromkeys(text for text, _ in spans)),
-            top_words=() if values is None else largest_words(spans, values[place, :length], top),
+            top_words=()
+            if values is None
+            else largest_words(spans, self._counted(values[place, :length]), top),
             head_importance=None if importance is None else importance[place],
         )
 

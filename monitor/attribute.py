@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monitor.analysis.layout import TokenLayout
 from monitor.analysis.prediction import target_score, targets_of
 from monitor.analysis.settings import AttributionSettings
 from monitor.analysis.tokens.agreement import overlap_at, spearman
@@ -31,6 +32,10 @@ def integrate_batch(
     special tokens and padding, so those get exactly 0. A model without padding token gets the mean
     of its embedding table there: a neutral point among the embeddings that it knows.
 
+    A decoder's first token stays too. It is the attention sink (Xiao et al. 2023, arXiv 2309.17453):
+    without it the model breaks instead of knowing less, and the path never settles. Measured on
+    SmolLM2: relative deltas of 5 and 15 after 63 steps, below .01 with the first token kept.
+
     Rows of one length are walked together and without padding: a row's nodes fill the evaluations
     already, so that nothing is gained by rows of other lengths beside them.
     """
@@ -51,7 +56,8 @@ def _integrate(
     model: ReplayModel, batch: Batch, targets: Tensor, settings: AttributionSettings
 ) -> Integrated:
     embeddings = model.embed_batch(batch).detach()
-    keep = (batch.special | ~batch.real).unsqueeze(-1)
+    layout = TokenLayout.of(batch.real, batch.special, causal=model.causal)
+    keep = (batch.special | layout.special | ~batch.real).unsqueeze(-1)
     baselines = torch.where(keep, embeddings, model.neutral_embedding())
 
     def score(given: Tensor, rows: Tensor) -> Tensor:
@@ -89,10 +95,12 @@ def describe(
     rollout: Array,
     integrated: Integrated,
     place: int,
+    *,
+    causal: bool,
 ) -> Attribution:
     """Row ``place`` of a batch as a record; agreement is taken over the content tokens."""
     values = integrated.values[place, : len(row.ids)].to(device="cpu", dtype=torch.float32).numpy()
-    content = np.setdiff1d(np.arange(len(row.ids)), row.special)
+    content = list(row.content(causal=causal))
     magnitude, mixed = np.abs(values[content]), rollout[content]
     spans = [(word.text, word.tokens) for word in row.words]
     return Attribution(

@@ -32,6 +32,7 @@ READ_AT_TOKENS = ("tokens", "span")
 def examine(
     attribution: Attribution,
     row: Encoded,
+    content: Sequence[int],
     others: Mapping[str, Array],
     effects_of: Callable[[Iterable[Positions]], dict[Positions, Effect]],
     settings: ScheduledSettings,
@@ -39,9 +40,9 @@ def examine(
 ) -> Attribution:
     """The attribution with what ``settings`` asks for beside it.
 
-    ``others`` (token,) by method; ``effects_of`` asks the model what it says without some tokens.
+    ``content``: the positions that are explained; ``others`` (token,) by method; ``effects_of`` asks
+    the model what it says without some tokens.
     """
-    content = [place for place in range(len(row.ids)) if place not in set(row.special)]
     # A model whose attention cannot be read has a rollout of zeros.
     rollout = {ROLLOUT: attribution.rollout} if attribution.rollout.any() else {}
     found = replace(

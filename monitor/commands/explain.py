@@ -91,7 +91,10 @@ def explain(
     read = len(rows[0].ids)
     cut = _cut(read, max_tokens) if rows[0].facts.truncated else None
     document = to_json(
-        explained, predicts=analyser.model.predicts, cut=cut, content=read - len(rows[0].special)
+        explained,
+        predicts=analyser.model.predicts,
+        cut=cut,
+        content=len(rows[0].content(causal=analyser.model.causal)),
     )
     if as_json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))

@@ -41,6 +41,11 @@ class Encoded:
     decoder_ids: tuple[int, ...] = ()
     pixels: Any = None
 
+    def content(self, *, causal: bool) -> tuple[int, ...]:
+        """The positions that attribution explains: none that is special, nor a decoder's first."""
+        kept = {*self.special, *((0,) if causal else ())}
+        return tuple(place for place in range(len(self.ids)) if place not in kept)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextUse:

@@ -69,7 +69,8 @@ def explained_gap(
     ids = torch.tensor([row.ids])
     with torch.no_grad():
         given = embed(ids)
-        content = [p for p in range(len(row.ids)) if p not in row.special]
+        kept = {*row.special, 0} if analyser.model.causal else {*row.special}
+        content = [p for p in range(len(row.ids)) if p not in kept]
         empty = given.clone()
         empty[0, content] = embed(torch.tensor(analyser.model.padding_id))
         extra = {"decoder_input_ids": torch.tensor([row.decoder_ids])} if row.decoder_ids else {}
