@@ -244,12 +244,13 @@ def test_explain_tells_how_far_methods_agree_and_how_faithful_each_is(
     model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     document = explained(capfd, model, "The dog was unable to walk.")
-    assert set(document["agreements"]) == {"rollout", "gradient_times_input"}
+    compared = {"rollout", "gradient_times_input", "relevance"}
+    assert set(document["agreements"]) == {*compared, "gradient_times_attention"}
     for agreed in document["agreements"].values():
         assert -1 <= agreed["spearman"] <= 1
         assert agreed["overlap_at_5"] in (0.4, 0.6, 0.8, 1.0)  # 5 of 8 tokens share 2 at least
     assert document["agreements"]["rollout"] == document["agreement"]
-    assert set(document["faithfulness"]) == {"integrated_gradients", "rollout", "gradient_times_input"}
+    assert set(document["faithfulness"]) == {"integrated_gradients", *compared}
     measured = document["faithfulness"]["integrated_gradients"]
     assert set(measured) == {"comprehensiveness", "sufficiency", "removals"}
     assert [removal["tokens"] for removal in measured["removals"]] == [1, 3, 5]
@@ -305,10 +306,11 @@ def test_explain_takes_the_task_that_it_is_told(model: Path, capfd: pytest.Captu
 def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("explain", "--model", model, "--text", "the dog ran.") == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].split() == ["token", "attribution", "rollout"]
+    assert lines[0].split() == ["token", "attribution", "rollout", "relevance"]
     assert [line.split()[0] for line in lines[1:7]] == ["[CLS]", "the", "dog", "ran", ".", "[SEP]"]
-    assert [line.split("  ")[0] for line in lines[8:13]] == [
-        "how the methods compare", "method", "Integrated Gradients", "attention rollout", "gradient x input"
+    assert [line.split("  ")[0] for line in lines[8:15]] == [
+        "how the methods compare", "method", "Integrated Gradients", "relevance", "attention rollout",
+        "gradient x input", "gradient x attention",
     ]  # fmt: skip
     assert sum(line.startswith("The model says 'LABEL_") for line in lines) == 1
     assert any(line.startswith("Share of the attribution: punctuation ") for line in lines)

@@ -60,7 +60,7 @@ def test_of_an_encoder_decoder_the_encoders_heads_are_surveyed(name: str, tmp_pa
     survey = HeadSurvey(EVERYTHING)
     (attribution,) = analyser.attribute([Sample(id="text", time=0.0, text=TEXT)], survey=survey)
     assert set(attribution.others) == {"gradient_times_input"}
-    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout"}
+    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout", "relevance"}
     document = survey.to_json()
     assert np.array(document["leading_roles"]).shape == (2, 4)
     assert np.array(document["importance"]["importance"]).shape == (2, 4)
@@ -82,7 +82,7 @@ def test_patches_of_an_image_are_taken_out_by_the_neutral_embedding(tmp_path: Pa
     model = analyser.model
     sample = Sample(id="image", time=0.0, image=self_test_images()[0])
     (attribution,) = analyser.attribute([sample])
-    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout"}
+    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout", "relevance"}
     row = next(iter(analyser.encode([sample])[0].values()))
     batch = model.batch([row])
     content = [place for place in range(len(row.ids)) if place not in row.special]
