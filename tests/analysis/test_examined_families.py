@@ -60,7 +60,7 @@ def test_of_an_encoder_decoder_the_encoders_heads_are_surveyed(name: str, tmp_pa
     survey = HeadSurvey(EVERYTHING)
     (attribution,) = analyser.attribute([Sample(id="text", time=0.0, text=TEXT)], survey=survey)
     assert set(attribution.others) == {"gradient_times_input"}
-    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout", "relevance"}
+    assert set(attribution.faithfulness) == {*BY_PROBABILITY, "rollout"}
     document = survey.to_json()
     assert np.array(document["leading_roles"]).shape == (2, 4)
     assert np.array(document["importance"]["importance"]).shape == (2, 4)
