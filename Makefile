@@ -70,8 +70,11 @@ $(BENCH_STAMP): $(STAMP) $(EVIDENTLY)
 	$(VENV)/evidently-environment/bin/python -m pip install --quiet --disable-pip-version-check -r $(EVIDENTLY)
 	@touch $@
 
-docs: $(STAMP) ## Write docs/configuration.md and configs/headwatch.yaml from the models
+docs: $(STAMP) ## Write docs/configuration.md, configs/headwatch.yaml, the dashboards and docs/metrics.md
 	$(BIN)/python -m monitor.config.docs
+	$(BIN)/python -m monitor.commands.docs
+	$(BIN)/python -m exporters.grafana.write
+	$(BIN)/python -m exporters.metrics_page
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist demo-run demo-summary.json benchmarks/results/local

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from monitor.errors import ExportError
 
@@ -23,6 +23,11 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+
+
+_PLAIN = "'._-"
+# Otherwise MLflow 3 shows the menu of its other half, which is about prompts and traces.
+_TRAINING = "workflowType=machine_learning"
 
 
 def connect(tracking_uri: str, token: str | None = None) -> MlflowClient:
@@ -76,20 +81,42 @@ def without_secrets(uri: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """The run's page in the MLflow UI; None where the URI is no web server.
+def run_page(experiment_id: str, run_id: str, part: str = "") -> str:
+    """The run's page as a link that works from any page of the MLflow UI, wherever that is served.
+
+    ``part``: ``model-metrics`` (the charts) or ``artifacts/<folder>/<file>``.
+
+    >>> run_page("1", "abc", "artifacts/opened/head_map.png")
+    '#/experiments/1/runs/abc/artifacts/opened/head_map.png'
+    """
+    return "/".join(filter(None, [f"#/experiments/{experiment_id}/runs/{run_id}", part]))
+
+
+def runs_page(experiment_id: str, wanted: str) -> str:
+    """The table of the runs that a filter finds, as a link within the MLflow UI.
+
+    >>> runs_page("1", "tags.state = 'open'")
+    "#/experiments/1/runs?searchFilter=tags.state%20%3D%20'open'&workflowType=machine_learning"
+    """
+    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(wanted, safe=_PLAIN)}&{_TRAINING}"
+
+
+def run_url(address: str, experiment_id: str, run_id: str) -> str | None:
+    """The run's page in the MLflow UI at ``address``; None where that is no web server.
 
     >>> run_url("http://mlflow:5000/", "1", "abc")
     'http://mlflow:5000/#/experiments/1/runs/abc'
     """
-    if not tracking_uri.startswith(("http://", "https://")):
+    if not address.startswith(("http://", "https://")):
         return None
-    return f"{without_secrets(tracking_uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{without_secrets(address).rstrip('/')}/{run_page(experiment_id, run_id)}"
 
 
 def is_missing(error: BaseException | None) -> bool:
-    """Whether MLflow says that the thing asked for does not exist."""
-    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+    """Whether MLflow says that the thing asked for does not exist, or was deleted by somebody."""
+    # The code of a write to a deleted run is that of any wrong parameter.
+    deleted = "must be in the 'active' state" in str(error)
+    return deleted or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
 
 def _remedy(error: Exception) -> str:

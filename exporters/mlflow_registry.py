@@ -56,11 +56,13 @@ def publish_baseline(
     token: str | None = None,
     experiment: str = "headwatch",
     run_id: str | None = None,
+    description: str | None = None,
 ) -> str:
     """Store the baseline file as a new version with the alias ``current``; returns the version.
 
     The same bytes are never registered twice: their version only gets the alias again. ``run_id`` is
-    the run that keeps the file (a fresh one if it is not given).
+    the run that keeps the file (a fresh one if it is not given); ``description`` is what the version's
+    page says.
 
     Raises:
         ExportError: the server cannot be reached or refuses.
@@ -79,7 +81,12 @@ def publish_baseline(
             tags = {**version_tags, DIGEST_TAG: digest}
             source = f"runs:/{run}/{Path(ARTIFACT).parent}"
             made = client.create_model_version(
-                registered, source=source, run_id=run, tags=tags, await_creation_for=0
+                registered,
+                source=source,
+                run_id=run,
+                tags=tags,
+                description=description or f"Baseline file of {name}, sha256 {digest[:12]}.",
+                await_creation_for=0,
             )
             version = str(made.version)
         client.set_registered_model_alias(registered, ALIAS, version)
@@ -124,6 +131,11 @@ def list_baselines(
             )
             for item in _versions(client, registered)
         )
+
+
+def registered_runs(client: MlflowClient, name: str) -> frozenset[str]:
+    """The ids of the runs that keep the file of a registered version of the model's baseline."""
+    return frozenset(str(item.run_id) for item in _versions(client, registered_name(name)))
 
 
 def promote_baseline(*, tracking_uri: str, name: str, version: str, token: str | None = None) -> None:
@@ -184,7 +196,10 @@ def fetch_model(
 
 def _ensure_registered(client: MlflowClient, registered: str, name: str) -> None:
     if not client.search_registered_models(filter_string=f"name = '{registered}'"):
-        text = f"Baselines of {name}: what its attention heads and tokens did when it was known to be well."
+        text = (
+            f"Baselines of {name}: what its attention heads and tokens did when it was known to be well. "
+            f"Alias {ALIAS}: the one that its traffic is judged against. No model to deploy."
+        )
         client.create_registered_model(registered, description=text)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from exporters import verdict_text as text
+from exporters.alert_rules import CHANNEL_ALERTS, page_name
+from exporters.alert_text import first_step
+from exporters.severity_words import alert_severity
 from monitor.errors import ExportError
 from monitor.records import OutboxRecord
 
@@ -18,11 +21,23 @@ _KINDS = {"raised": "Drift", "opened": "Drift", "widened": "Wider drift", "clear
 
 
 class Notifier:
-    """Sends each record to every URL once. A repeated record goes only to the URLs that missed it."""
+    """Sends each record to every URL once. A repeated record goes only to the URLs that missed it.
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    ``episode_url`` gives the page with an episode's evidence, where there is one; ``runbooks`` is the
+    address of the folder of runbooks.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        episode_url: Callable[[str], str | None] = lambda _: None,
+        runbooks: str | None = None,
+    ) -> None:
         import apprise
 
+        self._episode_url = episode_url
+        self._runbooks = runbooks
         self._targets: list[tuple[str, apprise.NotifyBase]] = []
         for url in urls:
             target = apprise.Apprise.instantiate(url)
@@ -57,41 +72,48 @@ class Notifier:
             )
         del self._reached[record.key]
 
-    @staticmethod
-    def _send(target: apprise.NotifyBase, payload: Mapping[str, Any]) -> bool:
+    def _send(self, target: apprise.NotifyBase, payload: Mapping[str, Any]) -> bool:
         from apprise import NotifyFormat, NotifyType
 
         over = _event(payload) in ("cleared", "closed")
         severe = payload["verdict"]["severity"] == "page"
         kind = NotifyType.SUCCESS if over else NotifyType.FAILURE if severe else NotifyType.WARNING
+        episode = payload["verdict"]["episode"]
+        evidence = self._episode_url(episode) if episode else None
+        said = body(payload, evidence=evidence, runbooks=self._runbooks)
         return bool(
-            target.notify(
-                title=title(payload), body=body(payload), notify_type=kind, body_format=NotifyFormat.TEXT
-            )
+            target.notify(title=title(payload), body=said, notify_type=kind, body_format=NotifyFormat.TEXT)
         )
 
 
 def title(payload: Mapping[str, Any]) -> str:
-    """One line: ``Drift in sentiment (page): data``."""
+    """One line: ``Drift in sentiment (critical): data``."""
     verdict = payload["verdict"]
     what = _KINDS[_event(payload)]
     if what == "Over":
         return f"Drift in {verdict['model']} is over"
     causes = text.cause_words(verdict) or "cause unknown"
-    return f"{what} in {verdict['model']} ({verdict['severity'] or 'note'}): {causes}"
+    return f"{what} in {verdict['model']} ({alert_severity(verdict['severity'])}): {causes}"
 
 
-def body(payload: Mapping[str, Any]) -> str:
-    """The summary, since when, what moved most, and where to look."""
+def body(payload: Mapping[str, Any], *, evidence: str | None = None, runbooks: str | None = None) -> str:
+    """The summary, since when, what moved most, what to do first, and where to read on."""
     verdict = payload["verdict"]
     lines = [verdict["summary"]]
-    if _KINDS[_event(payload)] != "Over":
+    over = _KINDS[_event(payload)] == "Over"
+    if not over:
         began = text.utc(verdict["since_time"] or verdict["start"])
         lines.append(f"Since {began}, seen in window {verdict['index']} ({verdict['samples']} samples).")
         for name in text.alarmed(verdict):
             lines += _channel_lines(verdict["channels"][name])
-    if payload.get("link"):
-        lines.append(f"Evidence: {payload['link']}")
+        if verdict["severity"] in ("page", "ticket"):
+            lines.append(f"Do: {first_step(verdict['causes'])}")
+    if evidence:
+        lines.append(f"Evidence: {evidence}")
+    if not over:
+        folder = (runbooks or "docs/runbooks").rstrip("/")
+        pages = dict.fromkeys(page_name(CHANNEL_ALERTS[name]) for name in text.alarmed(verdict))
+        lines += [f"Runbook: {folder}/{page}" for page in pages]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import logging
 import signal
 import socket
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from monitor.errors import ConfigError, HeadwatchError, StateError
 from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
 from monitor.ingest.intake import Intake
+from monitor.live.reporting import REPORT
 from monitor.sidecar.delivery import Delivery
 from monitor.sidecar.jobs import JobBook
 from monitor.sidecar.keys import word_privacy
@@ -102,6 +105,7 @@ class Sidecar:
             render=lambda accept: render(registry, accept),
             status=lambda: self._observer.status(time.time(), self._links()),
             verdicts=self._store.verdicts,
+            report=lambda: self._store.get_meta(REPORT),
             ready=lambda: self._observer.cycle is not None,
             reload=self._reload,
         )
@@ -172,11 +176,17 @@ class Sidecar:
             "maintenance": (cycle.run_maintenance, every.maintenance, self._export),
             "export": (delivery.run, every.export, self._export),
         }
+        if self._sinks.tidy is not None:
+            tidy = functools.partial(self._tidy, self._sinks.tidy, cycle.analyser.model.identity.name)
+            jobs["retention"] = (tidy, every.retention, self._export)
         for name, (job, seconds, executor) in jobs.items():
+            # A sidecar that is restarted every night must not put the daily job off for ever.
+            first = {"next_run_time": datetime.now(UTC)} if name == "retention" else {}
             self._scheduler.add_job(
                 self._run_job,
                 "interval",
                 seconds=seconds,
+                **first,
                 args=(name, job, executor),
                 id=name,
                 coalesce=True,
@@ -195,6 +205,11 @@ class Sidecar:
             # The scheduler lets go of its jobs as it shuts down; the thread itself is waited for.
             if not self._stopping.is_set():
                 raise
+
+    def _tidy(self, tidy: Callable[[str, float], int], model: str) -> None:
+        deleted = tidy(model, time.time())
+        if deleted:
+            log.info("retention: %d runs of %s are in MLflow's trash; `mlflow gc` empties it", deleted, model)
 
     def _note_skipped(self, event: JobEvent) -> None:
         self._jobs.skipped(event.job_id)

@@ -6,6 +6,7 @@ only once they run: ``headwatch --help`` is there at once.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import sys
@@ -14,32 +15,31 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 import monitor
-from monitor.commands import backtest, baseline, check, compare, explain, profile, run
+from monitor.commands import (
+    backtest,
+    baseline,
+    check,
+    compare,
+    exit_codes,
+    explain,
+    profile,
+    report,
+    rules,
+    run,
+    status,
+)
+from monitor.commands.help_text import epilog, overview, prose
+from monitor.commands.outputs import JsonCommand
 from monitor.errors import HeadwatchError
-
-INTERRUPTED = 130
-EXIT_CODES = """
-[bold]Exit codes[/bold]
-
-  0  done
-  1  failed
-  2  wrong usage, or a configuration that cannot be used
-  3  the model cannot be loaded or watched; `compare --fail-on`: the checkpoints differ
-  4  an input file cannot be read
-  5  the baseline does not fit this version or this model
-  6  the state file cannot be used
-  7  a sink refused
-130  interrupted
-"""
 
 app = typer.Typer(
     name="headwatch",
     help="Watch what every attention head of a production transformer does, and say when it shifts.",
-    epilog=EXIT_CODES,
+    epilog=overview(),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,12 +67,18 @@ def options(
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-app.command("run")(run.run)
-app.command("check")(check.check)
-app.command("profile")(profile.profile)
-app.command("explain")(explain.explain)
-app.command("compare")(compare.compare)
-app.command("backtest")(backtest.backtest)
+for _name, _command, _kind in (
+    ("run", run.run, TyperCommand),
+    ("check", check.check, TyperCommand),
+    ("status", status.status, TyperCommand),
+    ("report", report.report, TyperCommand),
+    ("rules", rules.rules, TyperCommand),
+    ("profile", profile.profile, TyperCommand),
+    ("explain", explain.explain, TyperCommand),
+    ("compare", compare.compare, JsonCommand),
+    ("backtest", backtest.backtest, JsonCommand),
+):
+    app.command(_name, cls=_kind, help=prose(_command), epilog=epilog(_name))(_command)
 app.add_typer(baseline.app, name="baseline")
 
 
@@ -80,16 +86,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in itertools.takewhile(lambda word: word.startswith("-"), given)
-    sys.exit(_exit_code(given, debug=debug))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A token that the terminal's encoding lacks is no reason to end.
+            stream.reconfigure(errors="replace")
+    code = _exit_code(given, debug=debug)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _unread()
+    sys.exit(code)
 
 
 def _exit_code(arguments: list[str], *, debug: bool) -> int:
     try:
         app(arguments, prog_name="headwatch")
     except SystemExit as leaving:
-        # The framework turns Ctrl-C into exit code 1; shells expect 128 + SIGINT.
+        # The framework turns Ctrl-C and a closed pipe into exit code 1; shells know them by others.
         if isinstance(leaving.__context__, typer.Abort):
-            return INTERRUPTED
+            return exit_codes.INTERRUPTED
+        if isinstance(leaving.__context__, BrokenPipeError):
+            return _unread()
         return leaving.code if isinstance(leaving.code, int) else 0
     except HeadwatchError as error:
         if debug:
@@ -104,8 +121,14 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
         first = (str(error).splitlines() or [""])[0]
         _say(f"unexpected {type(error).__name__}: {first}")
         _say("run `headwatch --debug ...` for the traceback, and please report it")
-        return 1
-    return 0
+        return exit_codes.FAILED
+    return exit_codes.DONE
+
+
+def _unread() -> int:
+    """The program that read our output has ended, as in ``| head``: nothing more is said to it."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+    return exit_codes.PIPE_CLOSED
 
 
 def _say(line: str) -> None:

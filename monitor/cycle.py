@@ -19,6 +19,7 @@ import numpy as np
 
 from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
+from monitor.analysis.heads.survey_sums import SurveySums, survey_for_report
 from monitor.attribute import top_words
 from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.config.configuration import Config
@@ -26,15 +27,37 @@ from monitor.drift.detector import WindowFacts
 from monitor.errors import HeadwatchError
 from monitor.judging import Given, judge_given
 from monitor.live import attribution_evidence, evidence, promotion
+from monitor.live.episode_report import MOST_POINTS, EpisodeSources, episode_report
 from monitor.live.in_force import BaselineInForce
 from monitor.live.integrated_words import IntegratedWords
 from monitor.live.learning import LiveBaseline
 from monitor.live.new_normal import NewNormal
+from monitor.live.reporting import (
+    NO_EXAMPLES,
+    NONE_YET,
+    Attributed,
+    EpisodeAttributions,
+    examples,
+    gained_words,
+    kept_report,
+    shared_words,
+)
 from monitor.live.unjudged import unjudged
 from monitor.live.watched_model import WatchedModel
+from monitor.live.window_figures import window_figures
 from monitor.privacy import WordPrivacy
-from monitor.records import Baseline, Features, OutboxRecord, Sample, State, Verdict
+from monitor.records import (
+    Attribution,
+    Baseline,
+    Features,
+    OutboxRecord,
+    Sample,
+    State,
+    Verdict,
+    WindowFigures,
+)
 from monitor.replay.source import resolve_source
+from monitor.report.episode_data import EpisodeReport, Example
 from monitor.sampling import subsample
 from monitor.stacking import stack
 from monitor.state.rows import WindowRow
@@ -47,8 +70,12 @@ log = logging.getLogger("headwatch.cycle")
 MOST_WAITING = 500
 # Learnt samples that get Integrated Gradients as the baseline is made: no verdict comes meanwhile.
 MOST_AT_ONCE = 40
+# What samples may still be dropped for once they are in the state file.
+LATER_DROP_REASONS = ("unreadable", "overload", "expired")
 # The share of a window's declared revisions at which the new one is taken to be rolled out.
 ROLLED_OUT = 0.9
+# Quiet windows whose attributions may yet belong to an alarm: its evidence began to rise in them.
+RISING = 12
 
 
 class Cycle:
@@ -85,6 +112,7 @@ class Cycle:
         self.profile: np.ndarray | None = None
         self.fidelity = float("nan")
         self.attribution: dict[str, float] = {}
+        self.figures: WindowFigures | None = None
         self.dropped: Counter[str] = Counter()
         self.windows: Counter[str] = Counter()
         self.trouble = ""
@@ -93,6 +121,7 @@ class Cycle:
         self._store = store
         self._privacy = privacy
         self._sinks = sinks
+        self._attributions = EpisodeAttributions()
         self._clock = clock
         self._should_stop = should_stop
         self._rollout_declared = False
@@ -154,13 +183,13 @@ class Cycle:
             if self._should_stop():
                 return
             arrays = evidence.load_npz(self._store.load_features(row.index))
-            features = Features.from_arrays(arrays)
+            features, survey = Features.from_arrays(arrays), SurveySums.from_arrays(arrays)
             if str(arrays["context"]) != self._context():
                 self._pass_over(row, features)
             elif self.baseline is None:
-                self._learn(row, features)
+                self._learn(row, features, survey)
             else:
-                self._judge(row, features)
+                self._judge(row, features, survey)
             self.profile = features.profile.mean(axis=0) if len(features) else None
             differs = features.fidelity[:, 0] if len(features) else np.zeros(0)
             known = np.isfinite(differs)
@@ -202,8 +231,12 @@ class Cycle:
         learning = self.baseline is None
         if learning:
             samples = subsample(samples, self.learning.quota())
+        survey = survey_for_report(self.config.analysis.scheduled)
         analysed = self.analyser.profile(
-            samples, gradient=self.config.analysis.gradient_attribution, should_stop=self._should_stop
+            samples,
+            gradient=self.config.analysis.gradient_attribution,
+            should_stop=self._should_stop,
+            survey=survey,
         )
         if not analysed.complete:
             return False
@@ -215,7 +248,13 @@ class Cycle:
         chosen = subsample(samples, self.config.analysis.attribution.samples)
         self._store.store_features(
             row.index,
-            evidence.npz({**stored.to_arrays(), "context": np.array(self._context())}),
+            evidence.npz(
+                {
+                    **stored.to_arrays(),
+                    **({} if survey is None else SurveySums.of(survey).to_arrays()),
+                    "context": np.array(self._context()),
+                }
+            ),
             attribution_ids=[sample.id for sample in chosen],
         )
         if learning:
@@ -230,16 +269,17 @@ class Cycle:
             return
         words = top_words(attributions, self.config.analysis.top_words)
         if self.baseline is None:
-            meta = self._words.learn(words, self._context())
+            meta = dict(self._words.learn(words, self._context()))
+            if attributions:
+                meta |= self.learning.attributed(attribution_evidence.attribution_metrics(attributions))
             self._store.commit_attribution(index, outbox=(), meta=meta)
             return
-        records = []
+        records, told = [], list[EpisodeReport]()
         if attributions:
             head_metrics = survey.metrics()
             self.attribution = {**attribution_evidence.attribution_metrics(attributions), **head_metrics}
-            public = attribution_evidence.public_words(
-                attributions, known=self.baseline.words, privacy=self._privacy
-            )
+            known = shared_words(self.baseline, self._privacy) | gained_words(self.verdict)
+            public = attribution_evidence.public_words(attributions, known=known, privacy=self._privacy)
             prefix = f"{self.analyser.model.identity.name}/{self._in_force.version}"
             records = [
                 attribution_evidence.attribution_record(
@@ -252,7 +292,21 @@ class Cycle:
                     heads=survey.to_json() if head_metrics else None,
                 )
             ]
-        meta = self._words.take(words, self._context(), self._clock())
+            self._attributions.add(
+                index,
+                Attributed(
+                    samples=len(attributions),
+                    metrics=self.attribution,
+                    words=public,
+                    examples=self._examples(samples, attributions, known),
+                ),
+            )
+            newer = self._newer_report(index)
+            if newer is not None:
+                verdict, report = newer
+                records.append(evidence.attributed_record(verdict, index, self._clock(), report))
+                told.append(report)
+        meta = {**self._words.take(words, self._context(), self._clock()), **kept_report(told)}
         self._store.commit_attribution(index, outbox=self._wanted(records), meta=meta)
 
     def _context(self) -> str:
@@ -267,7 +321,7 @@ class Cycle:
 
     # --- judging -----------------------------------------------------------------------------
 
-    def _judge(self, row: WindowRow, features: Features) -> None:
+    def _judge(self, row: WindowRow, features: Features, survey: SurveySums) -> None:
         force = self._in_force
         assert force.detector is not None
         assert force.state is not None
@@ -284,7 +338,15 @@ class Cycle:
         state, verdict = judge_given(
             force.detector, force.state, given, word_name=self._privacy.name, stream=self._state_id
         )
-        records = evidence.verdict_records(verdict, self.verdict, features, force.detector.baseline)
+        told: list[EpisodeReport] = []
+
+        def report() -> EpisodeReport | None:
+            told.extend(filter(None, [self._report(verdict, features, survey)]))
+            return told[-1] if told else None
+
+        records = evidence.verdict_records(
+            verdict, self.verdict, features, force.detector.baseline, report=report
+        )
         self._store.commit_verdict(
             row.index,
             json.dumps(verdict.to_json()),
@@ -292,16 +354,77 @@ class Cycle:
             detector_state=evidence.npz(state.to_arrays()),
             outbox=self._wanted(records),
             keep_features=False,
-            episode=self.standing.pack(features, self._context()) if verdict.alarm else None,
+            episode=self.standing.pack(features, self._context(), survey) if verdict.alarm else None,
             episode_over=not verdict.alarm,
-            meta=self._words.judged(self._context(), alarm=verdict.alarm),
+            meta={**self._words.judged(self._context(), alarm=verdict.alarm), **kept_report(told)},
         )
         force.state = state
         if verdict.alarm:
             self.standing.add(row.index, features)
         else:
             self.standing.forget()
+            self._attributions.forget(before=row.index - RISING)
+        baseline = force.detector.baseline
+        self.figures = window_figures(features, baseline, self._privacy.name) if len(features) else None
         self._note(verdict)
+
+    # --- the report of an episode -------------------------------------------------------------
+
+    def _report(
+        self, verdict: Verdict, features: Features | None = None, survey: SurveySums | None = None
+    ) -> EpisodeReport | None:
+        """The episode that stands, or that ``verdict`` closes, with a window that is not kept yet."""
+        told = verdict if verdict.alarm else self.verdict
+        if told is None or self.baseline is None:
+            return None
+        context = self._context()
+        during, surveyed = self.standing.features(context), self.standing.survey(context)
+        if verdict.alarm and features is not None:
+            during = features if during is None else Features.concatenate([during, features])
+            surveyed = surveyed if survey is None else surveyed.merge(survey)
+        if during is None:
+            return None
+        earlier = self._store.verdicts(verdict.window - MOST_POINTS, limit=MOST_POINTS)
+        history = [Verdict.from_json(json.loads(text)) for text in earlier]
+        attributed = self._attributions.since(told.since or 0)
+        return episode_report(
+            EpisodeSources(
+                verdict=told,
+                baseline=self.baseline,
+                during=during,
+                made=self._clock(),
+                ended=None if verdict.alarm else verdict.end,
+                survey=surveyed.record(),
+                reading=self.model.reading,
+                history=[*(item for item in history if item.window != verdict.window), verdict],
+                attributed=attributed,
+                without_examples=NONE_YET if self.config.privacy.example_texts else NO_EXAMPLES,
+                hidden_below=self._privacy.minimum_requests,
+            )
+        )
+
+    def _newer_report(self, index: int) -> tuple[Verdict, EpisodeReport] | None:
+        """The standing episode's report again, where a window since the change was attributed."""
+        verdict = self.verdict
+        if verdict is None or not verdict.alarm or index < (verdict.since or 0):
+            return None
+        report = self._report(verdict)
+        return None if report is None else (verdict, report)
+
+    def _examples(
+        self, samples: Sequence[Sample], attributions: Sequence[Attribution], known: frozenset[str]
+    ) -> tuple[Example, ...]:
+        """None unless the user has asked for them: an example is a request's text."""
+        if not self.config.privacy.example_texts:
+            return ()
+        encoded, _ = self.analyser.encode(samples)
+        return examples(
+            attributions,
+            {samples[place].id: row for place, row in encoded.items()},
+            known=known,
+            telling=gained_words(self.verdict),
+            privacy=self._privacy,
+        )
 
     def _pass_over(self, row: WindowRow, features: Features) -> None:
         """Model or baseline changed between profile and verdict: nothing fair can be said."""
@@ -354,7 +477,7 @@ class Cycle:
 
     # --- learning ----------------------------------------------------------------------------
 
-    def _learn(self, row: WindowRow, features: Features) -> None:
+    def _learn(self, row: WindowRow, features: Features, survey: SurveySums) -> None:
         self.learning.belong_to(self._context())
         have = self.learning.samples + len(features)
         summary = f"learning the baseline: {have} of {self.learning.wanted} samples"
@@ -367,7 +490,7 @@ class Cycle:
             outbox=(),
             keep_features=len(features) > 0,
         )
-        self.learning.add(features)
+        self.learning.add(features, survey)
         self._note(verdict)
         if self.learning.complete():
             self._finish_learning()

@@ -7,7 +7,8 @@ HeadwatchError
 ├── PayloadError       one request or log line that is no sample (carries a drop reason)
 ├── BaselineError      a baseline file of another schema, model or content
 ├── StateError         the state file is locked, damaged or of another schema
-└── ExportError        a sink did not take a record (it stays in the outbox)
+├── ExportError        a sink did not take a record (it stays in the outbox)
+└── SidecarError       no running sidecar answers at the address that was given
 
 Messages read ``key = value: requirement; remedy`` and name what the user can change.
 """
@@ -65,3 +66,9 @@ class ExportError(HeadwatchError):
     """A sink refused or could not be reached; the record is kept and tried again."""
 
     exit_code = 7
+
+
+class SidecarError(HeadwatchError):
+    """No running sidecar answered, so nothing is known of its model."""
+
+    exit_code = 13

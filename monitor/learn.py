@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from monitor.analyse import Analyser, stack
+from monitor.analysis.heads.survey_sums import SurveySums, survey_for_report
 from monitor.attribute import top_words
 from monitor.baselines.build import SMALLEST, build_baseline
 from monitor.errors import BaselineError
+from monitor.live.attribution_evidence import attribution_metrics
 from monitor.privacy import CLEAR, WordPrivacy
-from monitor.records import Baseline, Features, Sample
+from monitor.records import Baseline, Features, Sample, SurveyedHeads
 from monitor.sampling import subsample
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
 ATTRIBUTIONS = 100
 """Samples of a log that get Integrated Gradients for its baseline: each costs some fifty passes."""
 
@@ -26,10 +30,13 @@ def baseline_from_features(
     created: float,
     privacy: WordPrivacy | None = None,
     integrated: Sequence[tuple[str, ...]] = (),
+    survey: SurveyedHeads | None = None,
+    attribution: Mapping[str, float] = NOTHING,
 ) -> Baseline:
     """Freeze features with the probe's reading of the same model.
 
-    ``integrated``: the top words by Integrated Gradients of a subsample.
+    ``integrated``: the top words by Integrated Gradients of a subsample; ``attribution``: what was
+    measured of them; ``survey``: what a survey of the heads saw.
     ``privacy`` None keeps every word in clear: only for the user's own files on this machine.
     """
     return build_baseline(
@@ -42,6 +49,8 @@ def baseline_from_features(
         word_keys=None if privacy is None else privacy.name,
         word_key_fingerprint=CLEAR if privacy is None else privacy.fingerprint,
         integrated=integrated,
+        survey=survey,
+        attribution=attribution,
     )
 
 
@@ -60,12 +69,14 @@ def baseline_from_samples(
     ``attributions``: how many of its samples get Integrated Gradients.
     Raises BaselineError if too few samples are left.
     """
-    analysed = analyser.profile(samples, on_progress=on_progress)
+    survey = survey_for_report(analyser.settings.scheduled)
+    analysed = analyser.profile(samples, on_progress=on_progress, survey=survey)
     if not analysed.analyses:
         why = f" (the first refused: {analysed.refused[0][1]})" if analysed.refused else ""
         raise BaselineError(
             f"baseline samples = 0{why}: must be at least {SMALLEST}; give a file with usable inputs"
         )
+    attributed = analyser.attribute(subsample(samples, attributions))
     baseline = baseline_from_features(
         stack(analysed.analyses),
         analyser=analyser,
@@ -73,8 +84,8 @@ def baseline_from_samples(
         source="log",
         created=created,
         privacy=privacy,
-        integrated=top_words(
-            analyser.attribute(subsample(samples, attributions)), analyser.settings.top_words
-        ),
+        integrated=top_words(attributed, analyser.settings.top_words),
+        survey=None if survey is None else SurveySums.of(survey).record(),
+        attribution=attribution_metrics(attributed) if attributed else NOTHING,
     )
     return baseline, analysed.refused

@@ -31,7 +31,9 @@ def need(*programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if not missing:
         return
-    message = f"not installed: {', '.join(missing)} (Debian packages prometheus, prometheus-alertmanager)"
+    message = (
+        f"not installed: {', '.join(missing)} (Debian packages prometheus, prometheus-alertmanager, chromium)"
+    )
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{message}, and {REQUIRED}=1 forbids to skip")
     pytest.skip(message)

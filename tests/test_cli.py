@@ -13,24 +13,14 @@ from pathlib import Path
 import pytest
 
 from monitor.cli import main
+from monitor.commands.exit_codes import BY_COMMAND, EXIT_CODES
 from monitor.errors import StateError
 from monitor.state.inspection import check_state_file
 from monitor.state.settings import StateSettings, WindowSettings
 from monitor.state.store import StateStore
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = [
-    ["run"],
-    ["check"],
-    ["profile"],
-    ["explain"],
-    ["backtest"],
-    ["baseline"],
-    ["baseline", "build"],
-    ["baseline", "list"],
-    ["baseline", "show"],
-    ["baseline", "promote"],
-]
+COMMANDS = [["baseline"], *(name.split() for name in BY_COMMAND)]
 
 
 @pytest.fixture
@@ -60,10 +50,18 @@ def config(tmp_path, sentiment_model, monkeypatch):
 def test_help_lists_every_command_and_every_exit_code(headwatch):
     code, out, _ = headwatch("--help")
     assert code == 0
-    for command in ("run", "check", "profile", "explain", "backtest", "baseline"):
-        assert f"│ {command} " in out
-    for meaning in ("0  done", "2  wrong usage", "3  the model", "5  the baseline", "130  interrupted"):
-        assert meaning in out
+    for name in BY_COMMAND:
+        assert f"│ {name.split()[0]} " in out
+    rows = " ".join(out.split())
+    for number, meaning in EXIT_CODES.items():
+        assert f"{number} {meaning}" in rows
+
+
+@pytest.mark.parametrize("name", BY_COMMAND)
+def test_the_help_of_a_command_has_its_exit_codes(headwatch, name):
+    _, out, _ = headwatch(*name.split(), "--help")
+    rows = " ".join(out.partition("Exit codes")[2].split())
+    assert rows == " ".join(f"{number} {meaning}" for number, meaning in BY_COMMAND[name].items())
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -182,6 +180,7 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
         "detector",
         "metrics",
     ]
+    said_in_one_line = " ".join(out.split())
     for said in (
         "tier 'tap', 6 of 6 layers x 12 heads, 10 statistics",
         "6 layers x 12 = 72",
@@ -190,7 +189,7 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
         "none yet: learnt from live traffic over 7d; nothing alarms until then",
         "87 MiB for the second copy",
     ):
-        assert said in out
+        assert said in said_in_one_line
     jobs = out.partition("How often each job runs\n")[2].partition("\n\n")[0]
     assert jobs.splitlines() == [
         "  profile           every 5s",
@@ -297,7 +296,7 @@ def test_check_as_json_says_what_failed(headwatch, config, tmp_path):
     code, out, err = headwatch("check", "-c", config, "--input", empty, "--json")
     report = json.loads(out)
     assert code == 4
-    assert report["error"] == f'{empty}: holds no text; write lines as {{"text": "..."}}'
+    assert report["error"] == f'--input = {empty}: has no sample; give JSONL lines as in {{"text": "..."}}'
     assert err == f"headwatch: {report['error']}\n"
     assert report["ok"] is False
 

@@ -63,7 +63,7 @@ def test_every_file_that_compose_mounts_is_there(compose):
         for volume in service.get("volumes", [])
     ]
     files = [source for source in mounted if source.startswith(".")]
-    assert len(files) == 4
+    assert len(files) == 6
     assert [source for source in files if not (ROOT / "docker" / source).exists()] == []
     assert {source for source in mounted if not source.startswith(".")} == set(compose["volumes"])
 

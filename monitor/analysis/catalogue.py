@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from monitor.analysis.heads.distance_profile import mass_by_distance
 from monitor.analysis.heads.distances import clusters, mean_distances
 from monitor.analysis.heads.norm_weighted import norm_weighted
 from monitor.analysis.heads.pruning import pruning_candidates
@@ -106,6 +107,12 @@ ANALYSES: Mapping[str, Analysis] = MappingProxyType(
         ),
         "attention sinks": Analysis(
             function=largest_importance, needs=("attention",), forwards="+0.2", switch=_scheduled("sinks")
+        ),
+        "attention by distance": Analysis(
+            function=mass_by_distance,
+            needs=("attention",),
+            forwards="+0.1",
+            switch=_scheduled("distance_profile"),
         ),
         "norm-weighted attention": Analysis(
             function=norm_weighted,

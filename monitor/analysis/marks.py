@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,17 @@ class TokenMarks:
     layout: TokenLayout
     ids: Tensor
     punctuation: TokenMask
+
+    def rows(self, chosen: slice) -> TokenMarks:
+        """The same of some inputs of the batch."""
+        layout = replace(
+            self.layout,
+            real=self.layout.real[chosen],
+            special=self.layout.special[chosen],
+            first=self.layout.first[chosen],
+            readout=self.layout.readout[chosen],
+        )
+        return TokenMarks(layout=layout, ids=self.ids[chosen], punctuation=self.punctuation[chosen])
 
     @property
     def queries(self) -> TokenMask:

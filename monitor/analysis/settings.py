@@ -53,6 +53,10 @@ class ScheduledSettings(Settings):
         description="Share of each role in each head, dead heads among them; 0.2 forwards more",
     )
     sinks: bool = Field(default=True, description="Attention sinks of each head; 0.2 forwards more")
+    distance_profile: bool = Field(
+        default=True,
+        description="Attention of each head by relative distance, for the drift report; 0.1 forwards more",
+    )
     norm_weighted: bool = Field(
         default=False,
         description="Attention weighted by what it moves, Kobayashi et al. 2020; 0.2 forwards more",

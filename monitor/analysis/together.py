@@ -86,6 +86,56 @@ def of_query_heads(value: Tensor, heads: int) -> Tensor:
     return value if value.shape[1] == heads else value.repeat_interleave(heads // value.shape[1], dim=1)
 
 
+class SomeInputs:
+    """Lets a reducer see some inputs of a batch alone, at their share of its cost."""
+
+    def __init__(self, reducer: Reducer, chosen: slice) -> None:
+        self._reducer = Together(reducer)
+        self._chosen = chosen
+
+    def begin(self, layer: int, visible: Tensor | None) -> None:
+        """See Reducer."""
+        own = visible is not None and visible.shape[0] > 1
+        self._reducer.begin(layer, self._some(visible) if own and visible is not None else visible)
+
+    def inputs(self, value: Tensor, again: Again | None) -> None:
+        """See ValueReducer."""
+        self._reducer.inputs(self._some(value), None if again is None else self._again(again))
+
+    def matrix(self, matrix: Tensor) -> None:
+        """See ValueReducer."""
+        self._reducer.matrix(self._some(matrix))
+
+    def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
+        """See Reducer."""
+        self._reducer.weights(self._some(attention), self._some(log_attention), start)
+
+    def context(self, context: Tensor) -> None:
+        """See Reducer."""
+        self._reducer.context(self._some(context))
+
+    def _some(self, values: Tensor) -> Tensor:
+        return values[self._chosen]
+
+    def _again(self, again: Again) -> Again:
+        def some_again(reader: WeightReader) -> None:
+            again(_SomeWeights(reader, self._chosen))
+
+        return some_again
+
+
+class _SomeWeights:
+    """A reader of weights that is given some inputs alone."""
+
+    def __init__(self, reader: WeightReader, chosen: slice) -> None:
+        self._reader = reader
+        self._chosen = chosen
+
+    def weights(self, attention: Tensor, log_attention: Tensor, start: int) -> None:
+        """See WeightReader."""
+        self._reader.weights(attention[self._chosen], log_attention[self._chosen], start)
+
+
 class OnlyLayers:
     """Lets a reducer see these layers alone: an encoder-decoder's encoder, whose tokens are the input's."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal
 
 from monitor.drift.blocks import time_blocks
@@ -13,11 +14,12 @@ from monitor.drift.repeats import largest_share
 from monitor.drift.surprisal import surprisal
 from monitor.drift.tokens import word_wobble
 from monitor.errors import BaselineError
-from monitor.records import Baseline, Features, ModelIdentity, ProbeReading, WordCount
+from monitor.records import Baseline, Features, ModelIdentity, ProbeReading, SurveyedHeads, WordCount
 
 SMALLEST = 100
 ADVISED = 2000
 _CLEAR = "clear"
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 def build_baseline(
@@ -31,10 +33,13 @@ def build_baseline(
     integrated: Sequence[Sequence[str]] = (),
     word_keys: Callable[[str, int], str] | None = None,
     word_key_fingerprint: str = _CLEAR,
+    survey: SurveyedHeads | None = None,
+    attribution: Mapping[str, float] = _NOTHING,
 ) -> Baseline:
     """Freeze ``features``; ``word_keys(word, requests)`` names each word (None: all in clear).
 
-    ``integrated``: the top words by Integrated Gradients of a subsample of the requests.
+    ``integrated``: the top words by Integrated Gradients of a subsample of the requests. ``survey`` and
+    ``attribution`` are what a report shows as before.
     Raises BaselineError if there are too few samples to tell anything from them.
     """
     if len(features) < SMALLEST:
@@ -87,6 +92,8 @@ def build_baseline(
         largest_repeat=largest_share(features.words, blocks),
         word_key_fingerprint=word_key_fingerprint,
         probe=probe,
+        survey=survey,
+        attribution=dict(attribution),
     )
 
 

@@ -29,6 +29,7 @@ from monitor.records import (
     Features,
     ModelIdentity,
     ProbeReading,
+    SurveyedHeads,
     WordCount,
 )
 
@@ -36,6 +37,7 @@ SCHEMA = 3
 STATISTICS_VERSION = 2
 """Raised whenever the definition of a head statistic changes: its numbers cannot be compared then."""
 SUFFIX = ".headwatch"
+SURVEYED = ("distances", "distances_error", "roles", "roles_error")
 
 
 def baseline_bytes(baseline: Baseline) -> bytes:
@@ -57,6 +59,8 @@ def baseline_bytes(baseline: Baseline) -> bytes:
         "integrated_requests": baseline.integrated_requests,
         "largest_repeat": baseline.largest_repeat,
         "word_key_fingerprint": baseline.word_key_fingerprint,
+        "attribution": dict(baseline.attribution),
+        "survey": None if baseline.survey is None else survey_header(baseline.survey),
         "probe": None
         if baseline.probe is None
         else {
@@ -70,6 +74,8 @@ def baseline_bytes(baseline: Baseline) -> bytes:
         **{f"features/{name}": array for name, array in baseline.features.to_arrays().items()},
         "surprisal": baseline.surprisal,
     }
+    if baseline.survey is not None:
+        arrays |= {f"survey/{name}": getattr(baseline.survey, name) for name in SURVEYED}
     if baseline.probe is not None:
         arrays["probe/profile"] = baseline.probe.profile
         arrays["probe/prediction"] = baseline.probe.prediction
@@ -208,6 +214,8 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         surprisal=arrays["surprisal"],
         largest_repeat=float(header["largest_repeat"]),
         word_key_fingerprint=header["word_key_fingerprint"],
+        attribution={str(name): float(value) for name, value in header.get("attribution", {}).items()},
+        survey=_survey(header.get("survey"), arrays),
         probe=None
         if probe is None
         else ProbeReading(
@@ -218,6 +226,23 @@ def _baseline(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
             prediction=arrays["probe/prediction"],
             alone=arrays.get("probe/alone"),
         ),
+    )
+
+
+def survey_header(survey: SurveyedHeads) -> dict[str, Any]:
+    """What the arrays of a survey do not tell themselves."""
+    return {"samples": survey.samples, "bins": list(survey.bins), "role_names": list(survey.role_names)}
+
+
+def _survey(header: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]]) -> SurveyedHeads | None:
+    """None in files of earlier versions, and where no survey was taken."""
+    if header is None:
+        return None
+    return SurveyedHeads(
+        samples=int(header["samples"]),
+        bins=tuple(header["bins"]),
+        role_names=tuple(header["role_names"]),
+        **{name: arrays[f"survey/{name}"] for name in SURVEYED},
     )
 
 
@@ -243,9 +268,23 @@ def _check_shapes(baseline: Baseline) -> None:
         if probe.alone is not None:
             wanted["probe/alone"] = (probe.alone, profile)
         wanted["probe/prediction"] = (probe.prediction, (len(probe.profile), *probe.prediction.shape[1:]))
+    if baseline.survey is not None:
+        wanted |= _survey_shapes(baseline.survey)
     for name, (array, shape) in wanted.items():
         if array.shape != shape or array.dtype.kind != "f":
             raise ValueError(f"{name} is {array.dtype} {array.shape}, its header tells of numbers {shape}")
     for name in ("ids", "words", "top_words"):
         if len(getattr(features, name)) != count:
             raise ValueError(f"{name} has {len(getattr(features, name))} rows, its header tells of {count}")
+
+
+def _survey_shapes(survey: SurveyedHeads) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:
+    """Each array with its last axis as the header names it; what was not measured has none."""
+    widths = {"distances": len(survey.bins), "roles": len(survey.role_names)}
+    return {
+        f"survey/{name}": (
+            getattr(survey, name),
+            (*getattr(survey, name).shape[:2], widths[name.removesuffix("_error")]),
+        )
+        for name in SURVEYED
+    }

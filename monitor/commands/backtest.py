@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.outputs import require_place, whole_file
+from monitor.commands.completing import model_folders, tasks
+from monitor.commands.outputs import STANDARD_OUTPUT, no_words, require_place, whole_file, write_json
 from monitor.commands.rates import FALSE_ALARMS, SMALLEST_WINDOW, WINDOW, drift_settings, require_window
+from monitor.commands.terminal import hanging
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ SWEPT_FALSE_ALARMS = ("1 per 1d", "1 per 7d", "1 per 30d", "1 per 365d")
 
 def backtest(
     *,
-    model: Annotated[str, typer.Option(help="Model directory or hub id.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="Model directory or hub id.", show_default=False, autocompletion=model_folders)
+    ],
     baseline: Annotated[
         Path,
         typer.Option(help="JSONL log of normal traffic, or a baseline file.", show_default=False),
@@ -70,8 +73,24 @@ def backtest(
         Path | None,
         typer.Option(help="Draw delay against false alarms there (PNG); needs --labels.", show_default=False),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the report of the first episode there (HTML); for one setting, without --labels.",
+            show_default=False,
+        ),
+    ] = None,
+    report_texts: Annotated[
+        bool, typer.Option("--report-texts", help="Show a few inputs in the report, in clear.")
+    ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write every window's verdict there.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="[FILE]",
+            help="Write every window's verdict there; without a file to standard output, instead of words.",
+            show_default=False,
+        ),
     ] = None,
     gradient: Annotated[
         bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
@@ -86,7 +105,9 @@ def backtest(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="What the model does; auto: as its config says.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
+    ] = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),
@@ -106,7 +127,12 @@ def backtest(
     settings = {rate: drift_settings(rate) for rate in rates}
     if plot is not None and labels is None:
         raise ConfigError("--plot: needs --labels; delays are counted from the start of known incidents")
-    for option, path in (("--json", json_file), ("--plot", plot), ("--features", features)):
+    if report is not None and (len(windows) * len(rates) > 1 or labels is not None):
+        raise ConfigError("--report: is of one setting; leave --labels and --sweep out, give one --window")
+    if report_texts and report is None:
+        raise ConfigError("--report-texts: needs --report; give the page to write")
+    written = (("--json", json_file), ("--plot", plot), ("--features", features), ("--report", report))
+    for option, path in written:
         if path is not None:
             require_place(option, path)
 
@@ -114,7 +140,7 @@ def backtest(
     from monitor.commands.samples import load_analyser, read_input
     from monitor.commands.trials import profiled_log, tried
 
-    samples = read_input(stream)
+    samples = read_input(stream, "--stream")
     incidents = _incidents(labels, samples)
     analyser = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads, gradient=gradient)
     if len(samples) < SMALLEST_WINDOW:
@@ -124,18 +150,20 @@ def backtest(
         )
     prepared = prepare(baseline, analyser, settings, key_file=key_file, attributions=attributions)
     _warn_of_own_samples(baseline, stream, samples, prepared)
-    if len(windows) == len(rates) == 1 and labels is None:
-        result = _one(samples, analyser, prepared, windows[0], features, attributions)
-        content = result.to_json()
-    else:
-        profiled, chosen = profiled_log(samples, analyser, windows, features, attributions)
-        trials = tried(profiled, chosen, prepared, windows, incidents, on_alarm=_tell)
-        content = _compared(trials, prepared, profiled, labelled=labels is not None)
-        if plot is not None:
-            _draw(plot, trials)
+    with no_words(json_file == STANDARD_OUTPUT):
+        if len(windows) == len(rates) == 1 and labels is None:
+            result = _one(samples, analyser, prepared, windows[0], features, attributions)
+            content = result.to_json()
+            if report is not None:
+                _report(report, samples, result, windows[0], analyser, prepared, texts=report_texts)
+        else:
+            profiled, chosen = profiled_log(samples, analyser, windows, features, attributions)
+            trials = tried(profiled, chosen, prepared, windows, incidents, on_alarm=_tell)
+            content = _compared(trials, prepared, profiled, labelled=labels is not None)
+            if plot is not None:
+                _draw(plot, trials)
     if json_file is not None:
-        with whole_file("--json", json_file) as file:
-            file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+        write_json("--json", json_file, content)
 
 
 def _incidents(labels: Path | None, samples: Sequence[Sample]) -> tuple[Incident, ...]:
@@ -187,6 +215,35 @@ def _one(
     return result
 
 
+def _report(
+    path: Path,
+    samples: Sequence[Sample],
+    result: Backtest,
+    window: int,
+    analyser: Analyser,
+    prepared: Prepared,
+    *,
+    texts: bool,
+) -> None:
+    from monitor.commands.backtest_report import backtest_report
+    from monitor.commands.report import write_page
+
+    (detector,) = prepared.detectors.values()
+    made = backtest_report(
+        samples,
+        result.verdicts,
+        window=window,
+        analyser=analyser,
+        prepared=prepared,
+        baseline=detector.baseline,
+        texts=texts,
+    )
+    if made is None:
+        print(f"{path}: not written, for no window is in alarm")
+        return
+    write_page(made.to_json(), path, origin="--report", option="--report")
+
+
 def _warn_of_own_samples(baseline: Path, stream: Path, samples: Sequence[Sample], prepared: Prepared) -> None:
     """A baseline's own samples look more usual to it than any others, which alarms."""
     (detector, *_) = prepared.detectors.values()
@@ -202,19 +259,20 @@ def _warn_of_own_samples(baseline: Path, stream: Path, samples: Sequence[Sample]
 
 def _tell(verdict: Verdict) -> None:
     if verdict.raised or verdict.cleared:
-        print(f"window {verdict.window}: {verdict.summary}", flush=True)
+        print(hanging(f"window {verdict.window}: ", verdict.summary), flush=True)
 
 
 def _summarise(result: Backtest, window: int) -> None:
     alarms = sum(verdict.alarm for verdict in result.verdicts)
     judged = len(result.verdicts)
     last = result.verdicts[-1].samples if judged else window
-    print(
+    told = (
         f"{judged} window{'' if judged == 1 else 's'} of {window}"
         f"{'' if last == window else f' (the last of {last})'}, {alarms} in alarm, first: "
         f"{'none' if result.first_alarm is None else result.first_alarm}; at most one false alarm in "
         f"{result.mean_windows:g} windows"
     )
+    print(hanging("", told))
     if result.waiting:
         print(f"{result.waiting} samples of the last windows are too few to judge and wait for more")
     _tell_unused(result.left_over, result.refused)
@@ -224,7 +282,7 @@ def _tell_unused(left_over: int, refused: Sequence[tuple[str, str]]) -> None:
     if left_over:
         print(f"{left_over} samples at the end are too few for a window and were not judged")
     if refused:
-        print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
+        print(hanging("", f"{len(refused)} samples were refused by the model, first: {refused[0][1]}"))
 
 
 # --- several settings, or known incidents --------------------------------------------------------

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.outputs import REMEDY, require_place
+from monitor.commands.completing import model_folders, tasks
+from monitor.commands.help_text import epilog, prose
+from monitor.commands.outputs import REMEDY, json_text, require_place
 from monitor.commands.promote import CURRENT, promote
 from monitor.commands.rates import FALSE_ALARMS, WINDOW, drift_settings, mean_windows, require_window
+from monitor.commands.terminal import hanging, room
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -26,16 +29,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 NAME_WIDTH = 16
-app.command()(promote)
+# leaves a line of 80 columns to the 64 digits of a hash
+LABEL_WIDTH = 14
+app.command(help=prose(promote), epilog=epilog("baseline promote"))(promote)
 _Registry = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow server, for the registry.", show_default=False)
 ]
 
 
-@app.command()
+@app.command(epilog=epilog("baseline build"))
 def build(
     *,
-    model: Annotated[str, typer.Option(help="Model directory or hub id.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="Model directory or hub id.", show_default=False, autocompletion=model_folders)
+    ],
     input_file: Annotated[
         Path, typer.Option("--input", help="JSONL log of normal traffic.", show_default=False)
     ],
@@ -57,7 +64,9 @@ def build(
     gradient: Annotated[
         bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
     ] = True,
-    task: Annotated[str, typer.Option(help="What the model does; auto: as its config says.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
+    ] = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),
@@ -68,6 +77,7 @@ def build(
     threads: Annotated[int, typer.Option(help="Torch threads.", min=1)] = 1,
     publish: Annotated[bool, typer.Option("--publish", help="Also register it in MLflow.")] = False,
     tracking_uri: _Registry = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Profile a log of normal traffic and freeze it as a baseline."""
     if publish and tracking_uri is None:
@@ -109,16 +119,30 @@ def build(
         save_baseline(baseline, output)
     except OSError as error:
         raise ConfigError(f"--output = {output}: cannot be written ({error.strerror}); {REMEDY}") from None
-    print(f"{output}: baseline {baseline.version} of {len(baseline.features)} samples")
-    if refused:
-        print(f"{len(refused)} samples were refused by the model, first: {refused[0][1]}")
-    for warning in coverage_warnings(baseline):
-        print(f"warning: {warning}", file=sys.stderr)
+    warnings = coverage_warnings(baseline)
+    if not as_json:
+        print(f"{output}: baseline {baseline.version} of {len(baseline.features)} samples")
+        if refused:
+            print(hanging("", f"{len(refused)} samples were refused by the model, first: {refused[0][1]}"))
+        _warn(warnings)
+    registered = None
     if publish and tracking_uri is not None:
-        _publish(baseline, baseline_bytes(baseline), tracking_uri)
+        registered = _publish(baseline, baseline_bytes(baseline), tracking_uri)
+        if not as_json:
+            name = f"{baseline.identity.name}.headwatch-baseline"
+            print(f"registered as version {registered} of {name}, alias current")
+    if as_json:
+        told = {
+            "file": str(output),
+            **describe(baseline),
+            "refused_samples": [{"id": sample, "reason": reason} for sample, reason in refused],
+            "registered_version": registered,
+            "warnings": list(warnings),
+        }
+        print(json_text(told))
 
 
-@app.command("list")
+@app.command("list", epilog=epilog("baseline list"))
 def list_baselines(
     folder: Annotated[Path, typer.Argument(help="Folder of baseline files.")] = Path(),
     *,
@@ -131,7 +155,7 @@ def list_baselines(
     """List the baselines of a folder, or of MLflow's registry."""
     rows = _registered(registry, tracking_uri) if registry is not None else _files(folder)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json_text(rows))
         return
     if not rows:
         print(f"no baseline in {folder if registry is None else registry}")
@@ -141,7 +165,7 @@ def list_baselines(
             print(f"{row['file']}: {row['problem']}", file=sys.stderr)
 
 
-@app.command()
+@app.command(epilog=epilog("baseline show"))
 def show(
     file: Annotated[Path, typer.Argument(help="A baseline file.")],
     *,
@@ -165,11 +189,11 @@ def show(
     if as_json:
         described["smallest_effects"] = smallest_effects.as_json(effects)
         described["warnings"] = list(warnings)
-        print(json.dumps(described, indent=2))
+        print(json_text(described))
         return
     statistics = described.pop("usual_values")
     for key, value in described.items():
-        print(f"{key.replace('_', ' '):{NAME_WIDTH}}  {value}")
+        print(hanging(f"{key.replace('_', ' '):{LABEL_WIDTH}}  ", str(value)))
     print(f"\n{'statistic':{NAME_WIDTH}}  {'mean':>8}  {'sd':>8}   over heads and samples")
     for row in statistics:
         print(f"{row['statistic']:{NAME_WIDTH}}  {row['mean']:8.3f}  {row['sd']:8.3f}")
@@ -178,8 +202,12 @@ def show(
         f"false alarm in {mean_windows(settings):g} windows, within"
     )
     print("\n".join(smallest_effects.table(effects)))
+    _warn(warnings)
+
+
+def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(hanging("warning: ", warning, stream=sys.stderr), file=sys.stderr)
 
 
 def describe(baseline: Baseline) -> dict[str, Any]:
@@ -283,17 +311,25 @@ def _registered(name: str, tracking_uri: str | None) -> list[dict[str, Any]]:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """A table with a heading; rows need not all have the same columns."""
+    """A table with a heading, or a paragraph a row where that is too wide; columns may be missing."""
     if not rows:
         return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, *([str(row.get(key, "")) for key in columns] for row in rows)]
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [names, *([str(row.get(key, "")) for key in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    width = room()
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        for row in rows:
+            (_, first), *rest = ((key, str(value)) for key, value in row.items() if value != "")
+            print(first)
+            print(hanging("    ", ", ".join(f"{key} {value}" for key, value in rest)))
+        return
     for line in lines:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> None:
+def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> str:
+    """Register the file; gives its version in the registry."""
     from exporters.mlflow_registry import publish_baseline
     from monitor.commands.samples import named_as_options
 
@@ -303,7 +339,6 @@ def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> None:
         "headwatch.samples": str(len(baseline.features)),
     }
     with named_as_options():
-        version = publish_baseline(
+        return publish_baseline(
             content, tracking_uri=tracking_uri, name=baseline.identity.name, version_tags=tags
         )
-    print(f"registered as version {version} of {baseline.identity.name}.headwatch-baseline, alias current")

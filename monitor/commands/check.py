@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.commands import progress
+from monitor.commands.completing import config_files
+from monitor.commands.outputs import json_text
+from monitor.commands.samples import EXAMPLE, read_lines
+from monitor.commands.terminal import hanging
 from monitor.config.configuration import Config, load_config
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import HeadwatchError, InputError
@@ -20,11 +24,30 @@ if TYPE_CHECKING:
 NAME_WIDTH = 18
 NO_LIMIT = 1 << 30
 SHORTCOMINGS = ("tier refused", "not available")
+# The bar of the rehearsal: its stages, and about what each takes of the time.
+STAGES = {
+    "configuration": 1,
+    "state file": 1,
+    "baseline file": 1,
+    "model": 20,
+    "ingest": 1,
+    "state": 1,
+    "replay, analysis": 8,
+    "attribution": 8,
+    "probe": 8,
+    "detector": 2,
+    "metrics": 1,
+}
 JOBS = ("profile", "evaluation", "attribution", "probe", "export", "maintenance")
 
 
 def check(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file.", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config", "-c", help="The YAML file.", show_default=False, autocompletion=config_files
+        ),
+    ],
     *,
     sample_file: Annotated[
         Path | None,
@@ -38,20 +61,23 @@ def check(
     written to. Exit code 0: `headwatch run` with the same file will work.
     """
     stages: list[dict[str, str]] = []
-
-    def say(stage: str, what: str) -> None:
-        stages.append({"stage": stage, "result": what})
-        if not as_json:
-            print(f"  --  {what}" if stage in SHORTCOMINGS else f"  ok  {stage:{NAME_WIDTH}}{what}")
-
     try:
-        report = _checked(config, sample_file, say)
+        with progress.stages(STAGES) as ended:
+
+            def say(stage: str, what: str) -> None:
+                stages.append({"stage": stage, "result": what})
+                if not as_json:
+                    label = "  --  " if stage in SHORTCOMINGS else f"  ok  {stage:{NAME_WIDTH}}"
+                    print(hanging(label, what), flush=True)
+                ended(stage)
+
+            report = _checked(config, sample_file, say)
     except HeadwatchError as error:
         if as_json:
-            print(json.dumps({"ok": False, "error": str(error), "stages": stages}, indent=2))
+            print(json_text({"ok": False, "error": str(error), "stages": stages}))
         raise
     if as_json:
-        print(json.dumps({"ok": True, "stages": stages, **report}, indent=2))
+        print(json_text({"ok": True, "stages": stages, **report}))
     else:
         _print_report(report)
 
@@ -72,12 +98,10 @@ def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
 
 
 def _texts(file: Path) -> list[str]:
-    from monitor.ingest.jsonl import read_samples
-
-    samples, _ = read_samples(file)
+    samples, _ = read_lines(file, "--input")
     texts = [sample.text for sample in samples if sample.text]
     if not texts:
-        raise InputError(f'{file}: holds no text; write lines as {{"text": "..."}}')
+        raise InputError(f"--input = {file}: has no sample; give JSONL lines as in {EXAMPLE}")
     return texts
 
 
@@ -137,10 +161,11 @@ def _print_report(report: dict[str, Any]) -> None:
     )
     _print_section("What it costs", _cost_rows(watched, costs))
     if costs["core_share"] > 1:
-        print(
-            "\nThis is more than one core: lower window.samples or analysis.attribution.samples,"
-            " or raise window.duration."
+        too_much = (
+            "This is more than one core: lower window.samples or analysis.attribution.samples, or raise "
+            "window.duration."
         )
+        print(f"\n{hanging('', too_much)}")
 
 
 def _watched_rows(watched: dict[str, Any]) -> dict[str, str]:
@@ -195,4 +220,4 @@ def _cost_rows(watched: dict[str, Any], costs: dict[str, Any]) -> dict[str, str]
 def _print_section(title: str, rows: dict[str, str]) -> None:
     print(f"\n{title}")
     for name, text in rows.items():
-        print(f"  {name:{NAME_WIDTH}}{text}")
+        print(hanging(f"  {name:{NAME_WIDTH}}", text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.commands.outputs import require_place, whole_file
+from monitor.commands.completing import model_folders, tasks
+from monitor.commands.outputs import STANDARD_OUTPUT, require_place, whole_file, write_json
 from monitor.errors import ConfigError, HeadwatchError, InputError, ModelError
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
     from monitor.comparing.comparison import Comparison
+    from monitor.comparing.examples import Views
     from monitor.comparing.reading import ModelReading
     from monitor.records import Sample
 
@@ -30,19 +31,37 @@ _MODEL_OPTION = re.compile(r"(?<![\w-])--model(?![\w-])")
 
 def compare(
     model: Annotated[
-        str, typer.Option("--model", help="Hugging Face directory or hub id.", show_default=False)
+        str,
+        typer.Option(
+            "--model",
+            help="Hugging Face directory or hub id.",
+            show_default=False,
+            autocompletion=model_folders,
+        ),
     ],
     candidate: Annotated[
-        str, typer.Option("--candidate", help="The checkpoint to hold against it.", show_default=False)
+        str,
+        typer.Option(
+            "--candidate",
+            help="The checkpoint to hold against it.",
+            show_default=False,
+            autocompletion=model_folders,
+        ),
     ],
     source: Annotated[
         Path,
         typer.Option("--input", help='JSONL: {"id"?, "text" | "input_ids", ...} a line.', show_default=False),
     ],
-    output: Annotated[
-        Path, typer.Option("--json", help="The JSON file to write: all of it.", show_default=False)
-    ],
     *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="[FILE]",
+            help="Write all of it there; without a file to standard output, instead of words.",
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", help="A page to write: one file, no network.", show_default=False),
@@ -68,7 +87,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="What the model does; auto: as its config says.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
+    ] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
 ) -> None:
     """Compare two checkpoints of one architecture on the same inputs, head by head.
@@ -81,13 +102,19 @@ def compare(
         if path is not None:
             require_place(option, path)
     options = {"task": task, "max_tokens": max_tokens, "threads": threads}
+    looks: list[Views] | None = None if html is None else []
     with _unusable():
-        found = _compared(model, candidate, source, options, fail_on=fail_on, noise_samples=noise_samples)
-    _write(found, output, html)
-    from monitor.commands.compare_table import print_comparison
+        found = _compared(
+            model, candidate, source, options, fail_on=fail_on, noise_samples=noise_samples, looks=looks
+        )
+    _write(found, output, html, looks)
+    if output != STANDARD_OUTPUT:
+        from monitor.commands.compare_table import print_comparison
 
-    print_comparison(found)
-    print(f"\n{output}{'' if html is None else f', {html}'}", file=sys.stderr)
+        print_comparison(found)
+    written = [str(path) for path in (output, html) if path not in (None, STANDARD_OUTPUT)]
+    if written:
+        print(f"\n{', '.join(written)}", file=sys.stderr)
     if fail_on is not None and found.fails(fail_on):
         raise typer.Exit(DIFFERENT)
 
@@ -100,15 +127,16 @@ def _compared(
     *,
     fail_on: str | None,
     noise_samples: int,
+    looks: list[Views] | None,
 ) -> Comparison:
-    """One checkpoint after the other: no two are in memory at once."""
+    """One checkpoint after the other: no two are in memory at once. ``looks`` takes each one's views."""
     from monitor.commands.samples import read_input
     from monitor.comparing.comparison import compare as compare_readings
     from monitor.comparing.comparison import floor_of
 
     samples = read_input(source)
-    before = _of_model(model, samples, source, options, fail_on)
-    after = _of_candidate(candidate, before, options)
+    before = _of_model(model, samples, source, options, fail_on, looks)
+    after = _of_candidate(candidate, before, options, looks)
     found = compare_readings(before, after)
     if not found.moved or not noise_samples:
         return found
@@ -118,7 +146,12 @@ def _compared(
 
 
 def _of_model(
-    model: str, samples: Sequence[Sample], source: Path, options: dict[str, Any], fail_on: str | None
+    model: str,
+    samples: Sequence[Sample],
+    source: Path,
+    options: dict[str, Any],
+    fail_on: str | None,
+    looks: list[Views] | None,
 ) -> ModelReading:
     """The model's reading of the samples that it takes and answers in numbers; the others are named."""
     from monitor.commands.samples import load_analyser
@@ -151,10 +184,14 @@ def _of_model(
             f"--input = {source}: gives the model {count}; at least {FEWEST_SAMPLES} are needed to know a "
             "spread, and some dozens to know it well"
         )
-    return reading if finite.all() else reading.take(finite.nonzero()[0])
+    reading = reading if finite.all() else reading.take(finite.nonzero()[0])
+    _look(analyser, reading, looks)
+    return reading
 
 
-def _of_candidate(candidate: str, before: ModelReading, options: dict[str, Any]) -> ModelReading:
+def _of_candidate(
+    candidate: str, before: ModelReading, options: dict[str, Any], looks: list[Views] | None
+) -> ModelReading:
     from monitor.commands.samples import load_analyser
     from monitor.comparing.comparable import mismatch, reading_mismatch
 
@@ -166,7 +203,16 @@ def _of_candidate(candidate: str, before: ModelReading, options: dict[str, Any])
         problem = reading_mismatch(before, reading)
     if problem:
         raise ConfigError(f"--candidate = {candidate}: {problem}")
+    _look(analyser, before, looks)
     return reading
+
+
+def _look(analyser: Analyser, reading: ModelReading, looks: list[Views] | None) -> None:
+    """Add where this checkpoint's heads look on a few of the samples, if a page is to show it."""
+    if looks is not None:
+        from monitor.comparing.examples import read_examples
+
+        looks.append(read_examples(analyser, reading.samples))
 
 
 def _rounded(model: str, samples: Sequence[Sample], options: dict[str, Any]) -> ModelReading | None:
@@ -210,12 +256,13 @@ def _named_as_candidate() -> Iterator[None]:
         raise
 
 
-def _write(found: Comparison, output: Path, html: Path | None) -> None:
+def _write(found: Comparison, output: Path | None, html: Path | None, looks: Sequence[Views] | None) -> None:
+    from monitor.comparing.examples import side_by_side
     from monitor.comparing.page import page
     from monitor.comparing.summary import to_json
 
-    with whole_file("--json", output) as file:
-        file.write((json.dumps(to_json(found), indent=2, allow_nan=False) + "\n").encode())
+    if output is not None:
+        write_json("--json", output, to_json(found))
     if html is not None:
         with whole_file("--html", html) as file:
-            file.write(page(found).encode())
+            file.write(page(found, side_by_side(found, *looks) if looks else None).encode())

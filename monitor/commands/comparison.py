@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitor.commands.terminal import console
 from monitor.tuning.score import Score
 from monitor.tuning.sweep import Trial
 
-WIDTH = 80
 COLUMNS = (
     "samples a\nwindow",
     "one false\nalarm in",
@@ -26,19 +25,19 @@ COLUMNS = (
 
 def print_comparison(trials: Sequence[Trial], *, labelled: bool) -> None:
     """Print a row a setting, and what the columns mean; a lone setting's incidents one by one."""
-    console = Console(width=WIDTH, highlight=False)
+    out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for column in COLUMNS if labelled else COLUMNS[:4]:
         table.add_column(column, justify="right", no_wrap=True)
     for trial in trials:
         table.add_row(*_cells(trial, labelled=labelled))
-    console.print()
-    console.print(table)
-    console.print()
-    console.print(Text(_legend(labelled=labelled)))
+    out.print()
+    out.print(table)
+    out.print()
+    out.print(Text(_legend(labelled=labelled)))
     if labelled and len(trials) == 1:
-        console.print()
-        console.print(_incidents(trials[0].score))
+        out.print()
+        out.print(_incidents(trials[0].score))
 
 
 def _cells(trial: Trial, *, labelled: bool) -> list[str]:

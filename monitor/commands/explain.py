@@ -4,33 +4,61 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
+from monitor.commands.completing import model_folders, tasks
+from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import ConfigError, InputError, ModelError
 
 if TYPE_CHECKING:
-    from monitor.records import Attribution
+    from monitor.analyse import Analyser
+    from monitor.records import Attribution, Sample
+    from monitor.replay.tokens import Encoded
 
-NAMED_WORDS = 3
-AGREES, DISAGREES = 0.6, 0.3
-FEWEST_RANKED = 3
 ON_REQUEST = ("relevance", "attention_flow")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-NO_ROLLOUT = "This model's attention cannot be read, so no rollout stands beside them."
-TOO_FEW = "The text has too few tokens to say whether attention rollout agrees."
 
 
 def explain(
     model: Annotated[
-        str, typer.Option("--model", help="Hugging Face directory or hub id.", show_default=False)
+        str,
+        typer.Option(
+            "--model",
+            help="Hugging Face directory or hub id.",
+            show_default=False,
+            autocompletion=model_folders,
+        ),
     ],
-    text: Annotated[str, typer.Option("--text", help="The input to explain.", show_default=False)],
+    text: Annotated[
+        str | None, typer.Option("--text", help="The input to explain.", show_default=False)
+    ] = None,
     *,
+    text_pair: Annotated[
+        str | None,
+        typer.Option(
+            "--text-pair",
+            help="The second text: of a pair, a question's context, or what a language model answered.",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="An image file, for a model that reads images.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="A page to write: the text, and every head to explore. One file, no network.",
+            show_default=False,
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -40,7 +68,9 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="What the model predicts, as model.task; auto: found.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="What the model predicts, as model.task; auto: found.", autocompletion=tasks)
+    ] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
     watch: Annotated[
         list[str] | None,
@@ -64,17 +94,15 @@ def explain(
     text of padding. Beside them stand attention rollout and gradient x input, how far each agrees,
     and how faithful each is: what the prediction loses without the tokens that it names.
     """
-    if not text.strip():
-        raise InputError("--text: is empty; give the text to explain")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError("--text: is not UTF-8; give it in UTF-8, in a terminal that is set to it")
-
+    if html is not None:
+        require_place("--html", html)
+    sample = _sample(text, text_pair, image)
     settings = _settings(watch or [], also or [])
 
     from monitor.analyse import Analyser
     from monitor.commands.explained_table import print_explanation
+    from monitor.commands.explanation import cut_short, sentences, to_json
     from monitor.commands.samples import load_analyser
-    from monitor.records import Sample
 
     loaded = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
     analyser = Analyser(loaded.model, settings)
@@ -83,133 +111,88 @@ def explain(
             f"--model = {model}: takes no input embeddings, so nothing can be attributed; "
             "`headwatch profile` still works"
         )
-    sample = Sample(id="text", time=0.0, text=text)
-    rows, refused = analyser.encode([sample])
-    if refused:
-        raise InputError(f"--{refused[0][1]}")
+    row = _encoded(analyser, sample, image)
     explained = analyser.attribute([sample])[0]
-    read = len(rows[0].ids)
-    cut = _cut(read, max_tokens) if rows[0].facts.truncated else None
-    document = to_json(
-        explained,
-        predicts=analyser.model.predicts,
-        cut=cut,
-        content=len(rows[0].content(causal=analyser.model.causal)),
-    )
+    read = len(row.ids)
+    told: dict[str, Any] = {
+        "predicts": analyser.model.predicts,
+        "cut": cut_short(read, max_tokens) if row.facts.truncated else None,
+        "content": len(row.content(causal=analyser.model.causal)),
+    }
+    document = to_json(explained, **told)
+    if html is not None:
+        page = _page(analyser, row, explained, document, sentences(explained, **told))
+        with whole_file("--html", html) as file:
+            file.write(page.encode())
     if as_json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))
     else:
         print_explanation(explained, document)
+    if html is not None:
+        print(html, file=sys.stderr)
 
 
-def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content: int) -> dict[str, Any]:
-    """The explanation as plain JSON values; the probability is null for a model that predicts nothing.
+def _sample(text: str | None, text_pair: str | None, image: Path | None) -> Sample:
+    """The input that was given: a text, two, or an image."""
+    from monitor.records import Sample
 
-    ``cut`` says why only part of the text was read. The agreement is null where ``content``, the
-    number of tokens that are not special, is too small to rank.
-    """
-    seen = bool(explained.rollout.any())
-    ranked = content >= FEWEST_RANKED
-    prediction = explained.prediction
-    columns = {"attribution": explained.values, "rollout": explained.rollout, **explained.others}
-    words = zip(explained.words, explained.word_values, strict=True)
-    return {
-        "prediction": {
-            "label": prediction.label,
-            "probability": prediction.probability if predicts and not prediction.values else None,
-            **({"values": list(prediction.values)} if prediction.values else {}),
-            "target": prediction.target,
-        },
-        "tokens": [
-            {"token": token, **{name: float(values[place]) for name, values in columns.items()}}
-            for place, token in enumerate(explained.tokens)
-        ],
-        "words": [{"word": word, "attribution": value} for word, value in words],
-        "convergence": {
-            "delta": explained.delta,
-            "relative_delta": explained.relative_delta,
-            "steps": explained.steps,
-            "converged": explained.converged,
-        },
-        "agreement": {
-            "spearman": explained.spearman if ranked and seen else None,
-            "overlap_at_5": explained.overlap_at_5 if ranked and seen else None,
-        },
-        "agreements": {name: asdict(item) for name, item in explained.agreements.items() if ranked},
-        "faithfulness": {name: asdict(item) for name, item in explained.faithfulness.items()},
-        "shares": dict(explained.shares),
-        "summary": summarise(explained, predicts=predicts, cut=cut, ranked=ranked),
-    }
+    if image is not None:
+        for option, value in (("--text", text), ("--text-pair", text_pair)):
+            if value is not None:
+                raise ConfigError(f"--image = {image}: is given beside {option}; give one of them")
+        try:
+            return Sample(id="image", time=0.0, image=image.read_bytes())
+        except OSError as error:
+            raise InputError(
+                f"--image = {image}: cannot be read ({error.strerror}); name an image file"
+            ) from None
+    if text is None:
+        raise ConfigError("--text: is missing; give the text to explain, or --image with a file")
+    for option, value in (("--text", text), ("--text-pair", text_pair)):
+        if value is not None and not value.strip():
+            raise InputError(f"{option}: is empty; give the text to explain")
+        if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+            raise InputError(f"{option}: is not UTF-8; give it in UTF-8, in a terminal that is set to it")
+    return Sample(id="text", time=0.0, text=text, text_pair=text_pair)
 
 
-def summarise(explained: Attribution, *, predicts: bool, cut: str | None, ranked: bool) -> str:
-    """The explanation in plain language."""
-    prediction = explained.prediction
-    order = sorted(range(len(explained.words)), key=lambda i: explained.word_values[i])
-    against = [explained.words[i] for i in order if explained.word_values[i] < 0]
-    towards = [explained.words[i] for i in reversed(order) if explained.word_values[i] > 0]
-    sentences = []
-    if prediction.values:
-        sentences.append(f"The model gives {prediction.values[prediction.target]:.4g}.")
-    elif predicts:
-        sentences.append(
-            f"The model says {prediction.label!r} with probability {prediction.probability:.2f}."
+def _encoded(analyser: Analyser, sample: Sample, image: Path | None) -> Encoded:
+    """The input as the model takes it; InputError names the option where it does not."""
+    if analyser.model.reads_images and sample.image is None:
+        raise InputError("--text: this model reads images; give --image with a file")
+    if sample.image is not None and not analyser.model.reads_images:
+        raise InputError(f"--image = {image}: this model reads text; give --text")
+    rows, refused = analyser.encode([sample])
+    if refused:
+        name, _, why = refused[0][1].partition(": ")
+        given = f" = {image}" if name == "image" else ""
+        raise InputError(f"--{name.replace('_', '-')}{given}: {why}")
+    return rows[0]
+
+
+def _page(
+    analyser: Analyser, row: Encoded, explained: Attribution, document: dict[str, Any], said: list[str]
+) -> str:
+    from monitor.head_reading import items_of, picture_of, read_heads
+    from monitor.replay.images import ImageEncoder
+    from monitor.report.explained_page import ExplainedPage, ShownItem, explained_page
+
+    encoder = analyser.model.encoder
+    return explained_page(
+        ExplainedPage(
+            model=analyser.model.identity.name,
+            document=document,
+            sentences=said,
+            items=[
+                ShownItem(name=item.name, tokens=item.tokens, special=item.special)
+                for item in items_of(analyser.model, row)
+            ],
+            picture=picture_of(analyser.model, row, encoder.grid)
+            if isinstance(encoder, ImageEncoder)
+            else None,
+            view=read_heads(analyser, row, explained.values),
         )
-    else:
-        sentences.append(
-            "The model predicts no label; its mean embedding is explained along its own direction."
-        )
-    if towards:
-        sentences.append(f"Driving it most: {_listed(towards)}.")
-    if against:
-        sentences.append(f"Speaking against it: {_listed(against)}.")
-    if predicts:
-        sentences += _without_strongest(explained)
-    if not explained.rollout.any():
-        sentences.append(NO_ROLLOUT)
-    else:
-        sentences.append(_agreement(explained) if ranked else TOO_FEW)
-    if not explained.converged:
-        sentences.append(
-            f"Do not rely on these attributions: they had not settled after {explained.steps} steps "
-            f"(completeness gap {explained.relative_delta:.1%})."
-        )
-    if cut is not None:
-        sentences.append(cut)
-    return " ".join(sentences)
-
-
-def _cut(read: int, max_tokens: int | None) -> str:
-    """Whose limit it was: the model's own is never above what the user set."""
-    why = "that is --max-tokens" if read == max_tokens else "the model takes no more"
-    return f"Only the first {read} tokens were read; {why}."
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(repr(word) for word in list(dict.fromkeys(words))[:NAMED_WORDS])
-
-
-def _without_strongest(explained: Attribution) -> list[str]:
-    """What the prediction loses without the tokens that attribution names first: does it depend on them?"""
-    measured = explained.faithfulness.get("integrated_gradients")
-    for removal in () if measured is None else measured.removals:
-        if removal.tokens == NAMED_WORDS:
-            turned = " and the label changes" if removal.flips else ""
-            change = "falls" if removal.drop >= 0 else "rises"
-            size = f"{change} by {abs(removal.drop):.2f}{turned}"
-            return [f"Without its {NAMED_WORDS} strongest tokens the probability {size}."]
-    return []
-
-
-def _agreement(explained: Attribution) -> str:
-    rank = explained.spearman
-    if rank >= AGREES:
-        verdict = "Attention rollout points to much the same tokens"
-    elif rank >= DISAGREES:
-        verdict = "Attention rollout agrees in part"
-    else:
-        verdict = "Attention rollout points elsewhere, so attention is no explanation here"
-    return f"{verdict} (rank correlation {rank:.2f})."
+    )
 
 
 def _settings(watch: list[str], also: list[str]) -> AnalysisSettings:

@@ -28,7 +28,7 @@ def print_explanation(explained: Attribution, document: Mapping[str, Any]) -> No
     console = Console()
     console.print(_tokens(explained))
     console.print()
-    if explained.agreements or explained.faithfulness:
+    if document["agreements"] or explained.faithfulness:
         console.print(_methods(document))
         console.print()
     shares = _shares(explained.shares)
@@ -36,7 +36,10 @@ def print_explanation(explained: Attribution, document: Mapping[str, Any]) -> No
         console.print(Text(shares))
         console.print()
     console.print(Text(str(document["summary"])))
-    console.print(Text("Attributions are logits; their sum is what the text adds over padding.", style="dim"))
+    unit = "logits" if explained.prediction.probabilities else "in the unit of the answer"
+    console.print(
+        Text(f"Attributions are {unit}; their sum is what the text adds over padding.", style="dim")
+    )
     if explained.faithfulness:
         console.print(
             Text(

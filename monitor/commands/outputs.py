@@ -1,17 +1,60 @@
-"""Files that a command writes: refused before the work begins, and written whole or not at all."""
+"""What a command writes: files, whole or not at all, and JSON that has standard output to itself."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from typer.core import TyperCommand
 
 from monitor.errors import ConfigError
 
 REMEDY = "choose a place that this user may write to"
+STANDARD_OUTPUT = Path("-")
+
+
+class JsonCommand(TyperCommand):
+    """A command whose ``--json FILE`` may stand without a file: it then means standard output."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments with ``-`` after a bare ``--json``."""
+        whole: list[str] = []
+        for word, following in zip(args, [*args[1:], "--"], strict=True):
+            whole.append(word)
+            if word == "--json" and following.startswith("--"):
+                whole.append(str(STANDARD_OUTPUT))
+        return super().parse_args(ctx, whole)
+
+
+def json_text(document: object) -> str:
+    """The document as every command prints it: ASCII, indented, without NaN or infinity."""
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def write_json(option: str, path: Path, document: object) -> None:
+    """The document into the file, or onto standard output for ``-``; raises ConfigError."""
+    text = f"{json_text(document)}\n"
+    if path == STANDARD_OUTPUT:
+        print(text, end="")
+        return
+    with whole_file(option, path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def no_words(wanted: bool) -> Iterator[None]:
+    """Drop what the block prints, where ``wanted``: standard output then holds one JSON document alone."""
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(io.StringIO()):
+        yield
 
 
 def require_place(option: str, path: Path, *, makes_folders: bool = False) -> None:
@@ -19,6 +62,8 @@ def require_place(option: str, path: Path, *, makes_folders: bool = False) -> No
 
     ``makes_folders``: the command makes the missing folders around it itself.
     """
+    if path == STANDARD_OUTPUT:
+        return
     folder = path.absolute().parent
     with _explained(option, path):
         if path.is_dir():

@@ -13,9 +13,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from monitor.commands.outputs import require_place, whole_file
+from monitor.commands.completing import model_folders, tasks
+from monitor.commands.outputs import json_text, no_words, require_place, whole_file
+from monitor.commands.samples import read_lines
 from monitor.errors import InputError
-from monitor.ingest.jsonl import read_samples
 
 if TYPE_CHECKING:
     from monitor.analyse import Analyser
@@ -28,7 +29,13 @@ SHOWN_PROBLEMS = 20
 
 def profile(
     model: Annotated[
-        str, typer.Option("--model", help="Hugging Face directory or hub id.", show_default=False)
+        str,
+        typer.Option(
+            "--model",
+            help="Hugging Face directory or hub id.",
+            show_default=False,
+            autocompletion=model_folders,
+        ),
     ],
     source: Annotated[
         Path,
@@ -45,7 +52,9 @@ def profile(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="What the model predicts, as model.task; auto: found.")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="What the model predicts, as model.task; auto: found.", autocompletion=tasks)
+    ] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
     heads: Annotated[
         bool, typer.Option("--heads", help="Print what each head does: roles, sinks, what could go.")
@@ -59,6 +68,9 @@ def profile(
             "--against", help="Print role changes since an npz made with --heads.", show_default=False
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead, with what was skipped and why.")
+    ] = False,
 ) -> None:
     """Write every head's statistics for each sample of a JSONL file.
 
@@ -71,7 +83,7 @@ def profile(
     if heads_json is not None:
         require_place("--heads-json", heads_json)
     before = None if against is None else read_roles(against)
-    samples, problems = read_samples(source)
+    samples, problems = read_lines(source, "--input")
     _say_problems(problems, "of the lines skipped")
     if not samples:
         raise InputError(f"--input = {source}: has no sample; write one JSON object with a 'text' a line")
@@ -91,9 +103,25 @@ def profile(
         raise InputError(f"--input = {source}: the model takes none of its samples; see above for why")
     roles = None if survey is None else survey.roles
     write_profile(output, analysed.analyses, analyser.statistics, roles)
+    document: dict[str, Any] = {}
     if survey is not None:
-        _tell(survey, before, heads=heads, heads_json=heads_json)
+        with no_words(as_json):
+            document = _tell(survey, before, heads=heads, heads_json=heads_json)
     cut = sum(a.facts.truncated for a in analysed.analyses)
+    if as_json:
+        told = {
+            "file": str(output),
+            "samples": len(analysed.analyses),
+            "cut": cut,
+            "maximum_tokens": analyser.model.max_tokens,
+            "layers": analyser.model.layers_seen,
+            "heads": analyser.model.identity.heads,
+            "statistics": list(analyser.statistics),
+            "skipped": list(problems),
+            "refused_samples": [{"id": id_, "reason": reason} for id_, reason in analysed.refused],
+            "head_report": document or None,
+        }
+        print(json_text(told))
     note = f", {cut} of them cut to {analyser.model.max_tokens} tokens" if cut else ""
     print(f"{output}: {len(analysed.analyses)} samples profiled{note}", file=sys.stderr)
 
@@ -119,7 +147,8 @@ def _tell(
     *,
     heads: bool,
     heads_json: Path | None,
-) -> None:
+) -> dict[str, Any]:
+    """Print and write what was asked for; gives the report that ``--heads-json`` writes."""
     from monitor.analysis.heads.role_changes import role_changes
     from monitor.commands.head_table import describe_changes, describe_heads
 
@@ -133,6 +162,7 @@ def _tell(
     if heads_json is not None:
         with whole_file("--heads-json", heads_json) as file:
             file.write(json.dumps(document, indent=2).encode())
+    return document
 
 
 def read_roles(path: Path) -> HeadMeans:

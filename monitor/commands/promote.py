@@ -7,17 +7,21 @@ import os
 import sys
 import time
 import uuid
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.commands.outputs import REMEDY
+from monitor.commands.completing import config_files
+from monitor.commands.outputs import REMEDY, json_text
+from monitor.commands.progress import working
+from monitor.commands.terminal import hanging
 from monitor.config.configuration import Config, load_config
 from monitor.errors import BaselineError, ConfigError, StateError
 
 if TYPE_CHECKING:
-    from monitor.live.promotion import Answer
+    from monitor.live.promotion import Answer, Promoted
     from monitor.state.store import StateStore
 
 CURRENT = "current.headwatch"
@@ -39,12 +43,14 @@ def promote(
             "--config",
             "-c",
             help="Instead of a file: make the windows since the alarm the baseline of this configuration.",
+            autocompletion=config_files,
             show_default=False,
         ),
     ] = None,
     patience: Annotated[
         float, typer.Option("--wait", help="Seconds to wait for the running sidecar.", min=1)
     ] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Make another baseline the current one; the one before stays beside it under its version.
 
@@ -56,9 +62,15 @@ def promote(
     if config is not None:
         if file is not None:
             raise ConfigError(f"--config = {config}: takes no baseline file beside it; leave {file} out")
-        _accept(load_config(config, os.environ), patience)
+        with working("waiting for the baseline"):
+            done = _accept(load_config(config, os.environ), patience)
+        _tell(done, as_json=as_json)
     elif file is not None:
-        _switch(file, file.parent if folder is None else folder)
+        current, version = _switch(file, file.parent if folder is None else folder)
+        if as_json:
+            print(json_text({"version": version, "current": str(current)}))
+        else:
+            print(f"{current} is now baseline {version}")
     else:
         raise ConfigError(
             "baseline promote: names nothing to promote; give --config to accept the alarm that stands, "
@@ -66,7 +78,19 @@ def promote(
         )
 
 
-def _switch(file: Path, folder: Path) -> None:
+def _tell(done: Promoted, *, as_json: bool) -> None:
+    if as_json:
+        print(json_text({**asdict(done), "kept": str(done.kept), "warnings": list(done.warnings)}))
+        return
+    in_force = f"baseline {done.version} of {done.samples} samples is in force"
+    print(f"{in_force}; {done.former} stays in {done.kept}")
+    print(f"episode {done.episode} is closed as accepted, evidence starts anew")
+    for warning in done.warnings:
+        print(hanging("warning: ", warning, stream=sys.stderr), file=sys.stderr)
+
+
+def _switch(file: Path, folder: Path) -> tuple[Path, str]:
+    """The folder's file that is current now, and its version."""
     from monitor.baselines.file_format import load_baseline
     from monitor.baselines.folder import copy_whole, keep_under_version, link_current, version_file
 
@@ -83,10 +107,10 @@ def _switch(file: Path, folder: Path) -> None:
         raise ConfigError(f"{folder}: is no folder; give the one that holds the baseline files") from None
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); {REMEDY}") from None
-    print(f"{current} is now baseline {version}")
+    return current, version
 
 
-def _accept(config: Config, patience: float) -> None:
+def _accept(config: Config, patience: float) -> Promoted:
     from monitor.app import owned
     from monitor.state.store import StateStore
 
@@ -111,13 +135,7 @@ def _accept(config: Config, patience: float) -> None:
             answer = _done_here(config, opened(), request)
     if answer.promoted is None:
         raise BaselineError(answer.problem)
-    done = answer.promoted
-    print(
-        f"baseline {done.version} of {done.samples} samples is in force; {done.former} stays in {done.kept}"
-    )
-    print(f"episode {done.episode} is closed as accepted, evidence starts anew")
-    for warning in done.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    return answer.promoted
 
 
 def _done_here(config: Config, store: StateStore, request: str) -> Answer:

@@ -80,7 +80,7 @@ def _reference(path: Path, analyser: Analyser, *, attributions: int) -> tuple[Ba
         ) from None
     if is_archive:
         return load_baseline(path), texts
-    samples = read_input(path)
+    samples = read_input(path, "--baseline")
     with progress("baseline", len(samples)) as done:
         reference, refused = baseline_from_samples(
             samples,

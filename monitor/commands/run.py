@@ -9,11 +9,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from monitor.commands.completing import config_files
 from monitor.config.configuration import load_config
 
 
 def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The YAML file.", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config", "-c", help="The YAML file.", show_default=False, autocompletion=config_files
+        ),
+    ],
     *,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="What is logged to stderr.")

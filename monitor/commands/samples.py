@@ -31,17 +31,28 @@ _OPTIONS = {
 _KEY = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w/-])")
 
 
-def read_input(path: Path) -> list[Sample]:
-    """The samples of a JSONL file; bad lines are named on stderr. InputError if there is no sample."""
+EXAMPLE = '{"text": "..."}'
+
+
+def read_lines(path: Path, option: str) -> tuple[list[Sample], list[str]]:
+    """The samples of a JSONL file and what is wrong with its other lines; InputError names the option."""
     from monitor.ingest.jsonl import read_samples
 
-    samples, problems = read_samples(path)
+    try:
+        return read_samples(path)
+    except InputError as error:
+        raise InputError(f"{option} = {error}") from None
+
+
+def read_input(path: Path, option: str = "--input") -> list[Sample]:
+    """The samples of a JSONL file; bad lines are named on stderr. InputError if there is no sample."""
+    samples, problems = read_lines(path, option)
     for problem in problems[:SHOWN_PROBLEMS]:
         print(f"skipped: {problem}", file=sys.stderr)
     if problems:
         print(f"{path}: {len(problems)} lines skipped, {len(samples)} samples read", file=sys.stderr)
     if not samples:
-        raise InputError(f'{path}: has no sample; give JSONL lines as in {{"text": "..."}}')
+        raise InputError(f"{option} = {path}: has no sample; give JSONL lines as in {EXAMPLE}")
     return samples
 
 

@@ -1,7 +1,6 @@
-"""A comparison as one page: no script, no network, dark and light, readable on a phone.
+"""A comparison as one page: no network, dark and light, readable on a phone.
 
-The ramp is cividis (Nunez, Anderton & Renslow 2018, doi 10.1371/journal.pone.0199239): one order for
-every colour vision, and in grey. Its scale is logarithmic, since sizes span four powers of ten.
+The scale of the map is logarithmic, since sizes span four powers of ten.
 """
 
 from __future__ import annotations
@@ -11,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from monitor.comparing.comparison import Comparison, HeadChange
-from monitor.comparing.page_style import STYLE
 from monitor.comparing.summary import number, sentences
 from monitor.drift.changes import parts
+from monitor.report.html.head_view import SCRIPT, HeadView, head_view
+from monitor.report.html.head_view import STYLE as HEAD_VIEW_STYLE
+from monitor.report.html.heads import HeadCell, head_map, scale
+from monitor.report.html.skeleton import document
 
 SHOWN = 20
 MOST_LISTED = 1000
 LOWEST, HIGHEST = 0.01, 10.0
-CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55",
-           "#fee838")  # fmt: skip
+MARKED = ("origin", "changed")
 ROLES = {
     "origin": "the change began here",
     "changed": "its own weights differ",
@@ -29,27 +30,28 @@ ROLES = {
 }
 
 
-def page(found: Comparison) -> str:
-    """The whole file."""
-    names = f"{escape(found.model.name)} → {escape(found.candidate.name)}"
+def page(found: Comparison, example: tuple[str, HeadView] | None = None) -> str:
+    """The whole file. ``example``: a sample's id and the moved heads over it, in both checkpoints.
+
+    Without an example there is no script in it.
+    """
+    names = f"{found.model.name} → {found.candidate.name}"
     first, *rest = map(escape, sentences(found))
     parts_ = [
-        f"<header><p class=names>headwatch compare · {names}</p><h1>{first}</h1>",
+        f"<header><p class=names>headwatch compare · {escape(names)}</p><h1>{first}</h1>",
         *(f"<p>{sentence}</p>" for sentence in rest),
         "</header>",
         _facts(found),
         _map(found),
         _moved(found),
+        _looks(example),
         _weights(found),
         _flips(found),
         _all(found),
         _method(found),
     ]
-    return (
-        '<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width='
-        'device-width, initial-scale=1"><meta name=color-scheme content="light dark">'
-        f"<title>{names}</title><style>{STYLE}</style></head><body><main>{''.join(parts_)}</main></body></html>\n"
-    )
+    styles, scripts = ([], []) if example is None else ([HEAD_VIEW_STYLE], [SCRIPT])
+    return document(names, "".join(parts_), styles=styles, scripts=scripts)
 
 
 def _facts(found: Comparison) -> str:
@@ -69,23 +71,13 @@ def _facts(found: Comparison) -> str:
 
 def _map(found: Comparison) -> str:
     highest = max([HIGHEST, *(item.size for item in found.heads if math.isfinite(item.size))])
-    across = found.model.heads
-    head = "".join(f"<th scope=col>{number_}</th>" for number_ in range(across))
-    rows = "".join(
-        f"<tr><th scope=row>{layer}</th>{''.join(_cell(item, highest) for item in heads)}</tr>"
-        for layer, heads in enumerate(_layers(found))
-    )
     powers = range(round(math.log10(LOWEST)), math.floor(math.log10(highest)) + 1)
-    marks = "".join(
-        f'<span style="left:{100 * _place(10.0**power, highest):.1f}%">{10.0**power:g}</span>'
-        for power in powers
-    )
+    marks = [(_place(10.0**power, highest), f"{10.0**power:g}") for power in powers]
+    cells = [[_cell(item, highest) for item in heads] for heads in _layers(found)]
+    caption = "moved, in standard deviations of the model's samples; blank: did not move"
     return (
-        "<section><h2>Every head: layers down, heads across</h2>"
-        f'<div class=wide><table class=map style="--heads:{across}">'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f"<div class=legend><div class=ramp></div><div class=marks>{marks}</div>"
-        "<p>moved, in standard deviations of the model's samples; blank: did not move</p>"
+        f"<section><h2>Every head: layers down, heads across</h2>{head_map(cells)}"
+        f"<div class=legend>{scale(marks, caption)}"
         "<p><span class='key origin'></span> the change began here "
         "<span class='key changed'></span> its own weights differ "
         "<span class=dot>●</span> more important than the median head</p></div></section>"
@@ -97,16 +89,14 @@ def _layers(found: Comparison) -> list[tuple[HeadChange, ...]]:
     return [found.heads[start : start + across] for start in range(0, len(found.heads), across)]
 
 
-def _cell(item: HeadChange, highest: float) -> str:
-    classes = {"origin": " class=origin", "changed": " class=changed"}.get(item.role, "")
-    title = escape(f"{item.head}: {item.statistic} {number(item.before)} → {number(item.after)}, "
-                   f"{number(item.size)} sd")  # fmt: skip
-    dot = "●" if item.important else ""
-    if not item.moved:
-        return f'<td{classes} title="{title}">{dot}</td>'
-    share = _place(item.size, highest)
-    ink = "#000" if share > 0.5 else "#fff"
-    return f'<td{classes} style="background-color:{_colour(share)};color:{ink}" title="{title}">{dot}</td>'
+def _cell(item: HeadChange, highest: float) -> HeadCell:
+    return HeadCell(
+        share=_place(item.size, highest) if item.moved else None,
+        title=f"{item.head}: {item.statistic} {number(item.before)} → {number(item.after)}, "
+        f"{number(item.size)} sd",
+        text="●" if item.important else "",
+        mark=item.role if item.role in MARKED else "",
+    )
 
 
 def _place(size: float, highest: float) -> float:
@@ -117,25 +107,24 @@ def _place(size: float, highest: float) -> float:
     return min(1.0, max(0.0, (math.log(max(size, LOWEST)) - lowest) / (top - lowest)))
 
 
-def _colour(share: float) -> str:
-    """Cividis at this share, between its listed colours.
-
-    >>> _colour(0.0), _colour(1.0)
-    ('#00224e', '#fee838')
-    """
-    position = share * (len(CIVIDIS) - 1)
-    index = min(int(position), len(CIVIDIS) - 2)
-    one, other = (bytes.fromhex(CIVIDIS[index + step][1:]) for step in (0, 1))
-    mixed = (round(a + (b - a) * (position - index)) for a, b in zip(one, other, strict=True))
-    return f"#{bytes(mixed).hex()}"
-
-
 def _moved(found: Comparison) -> str:
     ranked = found.ranked
     if not ranked:
         return ""
     more = f"<p class=note>and {len(ranked) - SHOWN} more</p>" if len(ranked) > SHOWN else ""
     return f"<section><h2>The heads that moved most</h2>{_table(found, ranked[:SHOWN])}{more}</section>"
+
+
+def _looks(example: tuple[str, HeadView] | None) -> str:
+    if example is None:
+        return ""
+    name, view = example
+    return (
+        "<section><h2>Where the moved heads look, in both</h2>"
+        f"<p>Over one input, <i>{escape(name)}</i>: of those short enough to show, the one on which these "
+        "heads differ most. Where a head looks does not say what it does to the answer.</p>"
+        f"{head_view(view)}</section>"
+    )
 
 
 def _all(found: Comparison) -> str:

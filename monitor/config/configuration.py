@@ -37,6 +37,12 @@ from monitor.state.settings import StateSettings, WindowSettings
 TOKEN_VARIABLE = "HEADWATCH_INGEST_TOKEN"
 
 
+def _web_address(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"https?://[^\s/@{}]+(/[^\s{}]*)?", value):
+        raise ValueError("must be a web address without user or password; write it as https://host/path")
+    return value
+
+
 class BaselineSettings(Settings):
     """The frozen reference, and where it comes from."""
 
@@ -63,6 +69,7 @@ class ScheduleSettings(Settings):
     attribution: Duration = Field(default=900.0, ge=0.1)
     probe: Duration = Field(default=300.0, ge=0.1)
     export: Duration = Field(default=10.0, ge=0.1)
+    retention: Duration = Field(default=86400.0, ge=1.0)
     maintenance: Duration = Field(default=3600.0, ge=1.0)
     follow: Duration = Field(default=1.0, ge=0.1)
 
@@ -72,16 +79,19 @@ class PrivacySettings(Settings):
 
     minimum_requests: int = Field(default=20, ge=1)
     allowlist: tuple[str, ...] = ()
+    example_texts: bool = False
     key_file: Path | None = None
     key: SecretStr | None = None
 
 
 class PrometheusSettings(Settings):
-    """The operations address and how many series it shows."""
+    """The operations address, how many series it shows, and what alerts link to."""
 
     listen: str = "127.0.0.1:9095"
     top_heads: int = Field(default=10, ge=0)
     every_head: bool = False
+    runbooks_url: str | None = None
+    grafana_url: str | None = None
 
     @field_validator("listen")
     @classmethod
@@ -89,15 +99,28 @@ class PrometheusSettings(Settings):
         split_address(value)
         return value
 
+    @field_validator("runbooks_url", "grafana_url")
+    @classmethod
+    def _links_lead_somewhere(cls, value: str | None) -> str | None:
+        return _web_address(value)
+
 
 class MlflowSettings(Settings):
     """Where evidence and baselines are kept."""
 
     tracking_uri: str | None = None
+    public_url: str | None = None
     experiment: str = Field(default="headwatch", min_length=1)
     registry: bool = True
+    keep_days: int | None = Field(default=None, ge=1)
+    keep_episodes: int | None = Field(default=None, ge=1)
     token_file: Path | None = None
     token: SecretStr | None = None
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_address(cls, value: str | None) -> str | None:
+        return _web_address(value)
 
 
 class NotificationSettings(Settings):

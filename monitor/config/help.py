@@ -79,6 +79,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         "schedule.attribution": "Attribute the subsample of the last windows.",
         "schedule.probe": "Run the probe inputs again; schedule.profile notices changed model files sooner.",
         "schedule.export": "Deliver the outbox to MLflow and to notifications.",
+        "schedule.retention": "Delete runs that exporters.mlflow keeps no longer; at every start too.",
         "schedule.maintenance": "Overwrite texts whose time is over, and shorten the state file.",
         "schedule.follow": "Look for new lines in the files of ingest.follow.",
         "state": "The one SQLite file.",
@@ -88,6 +89,9 @@ HELP: Mapping[str, str] = MappingProxyType(
         "privacy": "Which words may be shown in clear.",
         "privacy.minimum_requests": "A word of fewer requests is shown as a keyed hash.",
         "privacy.allowlist": "Words that are always shown.",
+        "privacy.example_texts": (
+            "Show a few requests in an episode's report, rare words blocked out; reports stay in MLflow."
+        ),
         "privacy.key_file": (
             "File with the key of the word hash; or HEADWATCH_PRIVACY_KEY;"
             " null: a key is made beside state.file."
@@ -97,10 +101,27 @@ HELP: Mapping[str, str] = MappingProxyType(
         "exporters.prometheus.listen": "host:port of GET /metrics.",
         "exporters.prometheus.top_heads": "How many heads of highest evidence get series of their own.",
         "exporters.prometheus.every_head": "true: every head gets its series (layers x heads of them).",
+        "exporters.prometheus.runbooks_url": (
+            "Where your team reads docs/runbooks; `headwatch rules` links every alert to its page there."
+        ),
+        "exporters.prometheus.grafana_url": (
+            "Grafana's address; `headwatch rules` links every alert to its dashboard there; null: no links."
+        ),
         "exporters.mlflow": "Where evidence and baselines are kept.",
         "exporters.mlflow.tracking_uri": "Address of the MLflow server; null: no evidence is kept there.",
+        "exporters.mlflow.public_url": (
+            "Where people's browsers find that server, for links from alerts and dashboards;"
+            " null: tracking_uri, where that is a web address."
+        ),
         "exporters.mlflow.experiment": "The experiment of this deployment.",
         "exporters.mlflow.registry": "true: baselines are registered too.",
+        "exporters.mlflow.keep_days": (
+            "Days and closed episodes that ended longer ago are moved to MLflow's trash; null: never."
+        ),
+        "exporters.mlflow.keep_episodes": (
+            "Of the closed episodes the newest so many are kept, the others moved to MLflow's trash;"
+            " null: all are."
+        ),
         "exporters.mlflow.token_file": "File with the server's token; or HEADWATCH_MLFLOW_TOKEN.",
         "exporters.notifications": "Direct messages by apprise, where there is no Alertmanager.",
         "exporters.notifications.urls_file": (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from monitor.analysis.heads.means import HeadMeans
 from monitor.analysis.heads.role_changes import RoleChange, role_changes
 from monitor.records import Baseline, Features, OutboxRecord, Verdict
+from monitor.report.episode_data import EpisodeReport
+from monitor.report.episode_page import episode_page
+from monitor.report.episode_sentences import sentences
 from monitor.report.figures import before_after_png, head_map_png
 
 PROFILED_ROLES = ("self", "previous", "first", "separator")
@@ -31,8 +34,15 @@ def window_record(verdict: Verdict, features: Features, baseline: Baseline) -> O
     return outbox_record(f"{_prefix(verdict)}/window/{verdict.window}", "window", verdict.end, payload)
 
 
-def episode_record(verdict: Verdict, phase: str, features: Features, baseline: Baseline) -> OutboxRecord:
-    """The full evidence of a drift episode as it opens, widens or closes."""
+def episode_record(
+    verdict: Verdict,
+    phase: str,
+    features: Features,
+    baseline: Baseline,
+    *,
+    report: EpisodeReport | None = None,
+) -> OutboxRecord:
+    """The full evidence of a drift episode as it opens, widens or closes, with its ``report`` to read."""
     effects = head_effects(features, baseline)
     artifacts = {
         "verdict.json": json.dumps(verdict.to_json(), indent=2).encode(),
@@ -55,9 +65,31 @@ def episode_record(verdict: Verdict, phase: str, features: Features, baseline: B
             [{**asdict(item), "head": str(item.head)} for item in changed_roles(features, baseline)], indent=2
         ).encode(),
     }
+    if report is not None:
+        artifacts |= report_files(report)
     key = f"{_prefix(verdict)}/episode/{verdict.episode}/{phase}/{verdict.window}"
-    payload = {"verdict": verdict.to_json(), "phase": phase}
+    payload = {"verdict": verdict.to_json(), "phase": phase, "sentences": _told(report)}
     return outbox_record(key, "episode", verdict.end, payload, artifacts)
+
+
+def attributed_record(verdict: Verdict, window: int, time: float, report: EpisodeReport) -> OutboxRecord:
+    """A newer report of the standing episode of ``verdict``: samples of ``window`` were attributed."""
+    key = f"{_prefix(verdict)}/episode/{verdict.episode}/attributed/{window}"
+    payload = {"verdict": verdict.to_json(), "phase": "attributed", "sentences": _told(report)}
+    return outbox_record(key, "episode", time, payload, report_files(report))
+
+
+def _told(report: EpisodeReport | None) -> Sequence[tuple[str, str]]:
+    """The report's sentences for the note of the run; empty without a report."""
+    return () if report is None else sentences(report)
+
+
+def report_files(report: EpisodeReport) -> dict[str, bytes]:
+    """The page that people read, and what it was drawn from."""
+    return {
+        "report.html": episode_page(report).encode(),
+        "report.json": json.dumps(report.to_json(), allow_nan=False).encode(),
+    }
 
 
 def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[OutboxRecord]:
@@ -77,9 +109,17 @@ def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[Out
 
 
 def verdict_records(
-    verdict: Verdict, before: Verdict | None, features: Features, baseline: Baseline
+    verdict: Verdict,
+    before: Verdict | None,
+    features: Features,
+    baseline: Baseline,
+    *,
+    report: Callable[[], EpisodeReport | None] = lambda: None,
 ) -> list[OutboxRecord]:
-    """All that a window has to tell; an episode's evidence as it opens, widens or worsens, and closes."""
+    """All that a window has to tell; an episode's evidence as it opens, widens or worsens, and closes.
+
+    ``report`` is asked only where an episode has something new to tell.
+    """
     records = [window_record(verdict, features, baseline)]
     rank = before.severity if before is not None and before.episode == verdict.episode else None
     worse = rank is not None and _RANK[verdict.severity] > _RANK[rank]
@@ -90,7 +130,7 @@ def verdict_records(
         ("cleared", "closed", verdict.cleared),
     ):
         if happened:
-            records.append(episode_record(verdict, phase, features, baseline))
+            records.append(episode_record(verdict, phase, features, baseline, report=report()))
             records.append(notification_record(verdict, event))
     return records
 
@@ -117,17 +157,14 @@ def baseline_record(baseline: Baseline, data: bytes) -> OutboxRecord:
 
 
 def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
-    """Plain numbers of a window, named ``group/quantity`` so that charts group by themselves."""
-    metrics = {"window/samples": float(verdict.samples), "window/received": float(verdict.received)}
-    for name, channel in verdict.channels.items():
-        metrics[f"evidence/{name}"] = float(channel.evidence)
-        metrics[f"alarm/{name}"] = float(channel.alarm)
-    metrics["evidence/all"] = float(verdict.evidence)
-    metrics["heads/named"] = float(
-        sum(item.named for channel in verdict.channels.values() for item in channel.heads)
-    )
+    """What a window looked like, named ``section/chart`` as MLflow groups charts.
+
+    What its verdict holds is told by the verdict itself.
+    """
+    named = sum(item.named for channel in verdict.channels.values() for item in channel.heads)
+    metrics = {"heads/named": float(named)}
     if not len(features):
-        return {name: value for name, value in metrics.items() if np.isfinite(value)}
+        return metrics
     if features.prediction.shape[1]:
         metrics["prediction/top_probability"] = float(features.prediction[:, 0].mean())
         metrics["prediction/entropy"] = float(features.prediction[:, 1].mean())
@@ -139,9 +176,14 @@ def window_metrics(verdict: Verdict, features: Features) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
+def profiled_roles(statistics: Sequence[str]) -> tuple[str, ...]:
+    """The roles that a profile of these statistics holds a share of."""
+    return tuple(name for name in PROFILED_ROLES if name in statistics)
+
+
 def role_shares(features: Features, statistics: Sequence[str]) -> HeadMeans:
     """The shares of those roles that profiles hold, over a window's or a baseline's samples."""
-    names = tuple(name for name in PROFILED_ROLES if name in statistics)
+    names = profiled_roles(statistics)
     places = [statistics.index(name) for name in names]
     nothing = HeadMeans.nothing(names, *features.profile.shape[1:3])
     return nothing.with_samples(features.profile[..., places])

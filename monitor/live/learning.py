@@ -7,11 +7,13 @@ start, and only in memory is it counted which of them enough requests shared to 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from monitor.analysis.heads.survey_sums import SurveySums
 from monitor.baselines.build import build_baseline
 from monitor.config.configuration import BaselineSettings
 from monitor.live import evidence
@@ -22,6 +24,8 @@ from monitor.state.store import StateStore
 
 # Seconds after which a baseline with a shorter duration may do with its minimum of samples.
 LONG_ENOUGH = 3600.0
+ATTRIBUTED = "learning_attribution"
+NO_SURVEY = SurveySums()
 
 
 class LiveBaseline:
@@ -42,7 +46,12 @@ class LiveBaseline:
         self._settings = settings
         self._clock = clock
         self._seen: Counter[str] = Counter()
-        self._parts = [Features.from_arrays(evidence.load_npz(data)) for data in store.learning_features()]
+        self._parts: list[Features] = []
+        self._survey = SurveySums()
+        for data in store.learning_features():
+            arrays = evidence.load_npz(data)
+            self._parts.append(Features.from_arrays(arrays))
+            self._survey = self._survey.merge(SurveySums.from_arrays(arrays))
 
     @property
     def samples(self) -> int:
@@ -82,10 +91,19 @@ class LiveBaseline:
                 self.forget()
             self._store.set_meta("learning", context)
 
-    def add(self, features: Features) -> None:
-        """Take a window whose commit has kept its features."""
+    def attributed(self, metrics: Mapping[str, float]) -> dict[str, str]:
+        """What to commit when a learnt window's subsample was attributed: running sums, by name."""
+        sums = json.loads(self._store.get_meta(ATTRIBUTED) or "{}")
+        for name, value in metrics.items():
+            total, samples = sums.get(name, (0.0, 0.0))
+            sums[name] = (total + metrics["samples"] * value, samples + metrics["samples"])
+        return {ATTRIBUTED: json.dumps(sums)}
+
+    def add(self, features: Features, survey: SurveySums = NO_SURVEY) -> None:
+        """Take a window whose commit has kept its features, and what was surveyed of them."""
         if not len(features):
             return
+        self._survey = self._survey.merge(survey)
         if not self._parts:
             self._store.set_meta("learning_since", repr(self._clock()))
         self._parts.append(features)
@@ -135,12 +153,19 @@ class LiveBaseline:
             word_keys=self.privacy.name,
             word_key_fingerprint=self.privacy.fingerprint,
             integrated=[tuple(map(shown, request)) for request in integrated],
+            survey=self._survey.record(),
+            attribution=self._attribution(),
         )
 
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""
         self._store.clear_learning_features()
-        self._parts, self._seen = [], Counter()
+        self._store.set_meta(ATTRIBUTED, None)
+        self._parts, self._seen, self._survey = [], Counter(), NO_SURVEY
+
+    def _attribution(self) -> dict[str, float]:
+        sums = json.loads(self._store.get_meta(ATTRIBUTED) or "{}")
+        return {name: total / samples for name, (total, samples) in sums.items() if samples}
 
     def hashed(self, word: str) -> str:
         """A word as it may lie on disk for as long as learning lasts."""

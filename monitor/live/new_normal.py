@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from monitor.analysis.heads.survey_sums import SurveySums, sum_of
 from monitor.live import evidence
 from monitor.live.learning import map_words
 from monitor.privacy import WordPrivacy
@@ -21,6 +22,7 @@ from monitor.state.store import StateStore
 
 KEY = b"headwatch:normal"
 _BITS = 64
+NO_SURVEY = SurveySums()
 
 
 class NewNormal:
@@ -37,7 +39,7 @@ class NewNormal:
         self._hashes: dict[int, list[int]] = {}
         self._context, self._level = "", 0
         for index in store.episode_windows():
-            features, context, level = self._load(index)
+            features, context, level, _ = self._load(index)
             self._context, self._level = context, max(self._level, level)
             self._hashes[index] = [hash_id(identity, KEY) for identity in features.ids]
 
@@ -47,8 +49,10 @@ class NewNormal:
         # A list of its own: the status is asked for from another thread.
         return sum(map(len, list(self._hashes.values())))
 
-    def pack(self, features: Features, context: str) -> bytes:
+    def pack(self, features: Features, context: str, survey: SurveySums = NO_SURVEY) -> bytes:
         """A window's share of what is kept, for the commit of its verdict; makes room for it first.
+
+        Its ``survey`` is kept whole, however few of its samples stay.
 
         ``context`` is what features depend on besides their samples; what was kept under another goes.
         """
@@ -62,7 +66,13 @@ class NewNormal:
             level += 1
         if level > self._level:
             self._thin(level)
-        return self._packed(features, level)
+        return self._packed(features, level, survey)
+
+    def survey(self, context: str) -> SurveySums:
+        """What was surveyed since the alarm."""
+        if context != self._context:
+            return NO_SURVEY
+        return sum_of(self._load(index)[3] for index in self._hashes)
 
     def add(self, index: int, features: Features) -> None:
         """Take a window whose commit has kept its share; counts which words many requests had."""
@@ -103,16 +113,20 @@ class NewNormal:
         return [value for value in hashes if value < 1 << (_BITS - level)]
 
     def _thin(self, level: int) -> None:
-        self._store.thin_episode({index: self._packed(self._load(index)[0], level) for index in self._hashes})
+        loaded = {index: self._load(index) for index in self._hashes}
+        self._store.thin_episode(
+            {index: self._packed(one[0], level, one[3]) for index, one in loaded.items()}
+        )
         self._hashes = {index: self._below(own, level) for index, own in self._hashes.items()}
         self._level = level
 
-    def _packed(self, features: Features, level: int) -> bytes:
+    def _packed(self, features: Features, level: int, survey: SurveySums) -> bytes:
         rows = [row for row, one in enumerate(features.ids) if hash_id(one, KEY) < 1 << (_BITS - level)]
         private = map_words(features.take(rows), self.hashed)
         arrays = {"context": np.array(self._context), "level": np.array(level)}
-        return evidence.npz({**private.to_arrays(), **arrays})
+        return evidence.npz({**private.to_arrays(), **survey.to_arrays(), **arrays})
 
-    def _load(self, index: int) -> tuple[Features, str, int]:
+    def _load(self, index: int) -> tuple[Features, str, int, SurveySums]:
         arrays = evidence.load_npz(self._store.load_features(index))
-        return Features.from_arrays(arrays), str(arrays["context"]), int(arrays["level"])
+        survey = SurveySums.from_arrays(arrays)
+        return Features.from_arrays(arrays), str(arrays["context"]), int(arrays["level"]), survey

@@ -128,6 +128,7 @@ def promote(
         word_keys=standing.privacy.name,
         word_key_fingerprint=standing.privacy.fingerprint,
         integrated=[tuple(map(shown, request)) for request in words.kept(context)],
+        survey=standing.survey(context).record(),
     )
     kept = _write(force.path, baseline, former)
     done = Promoted(

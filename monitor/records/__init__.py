@@ -8,8 +8,8 @@ Axes are always named and ordered ``sample layer head statistic`` here.
 
 from monitor.records.explanations import Agreement, Faithfulness, Removal
 from monitor.records.features import Features
-from monitor.records.outgoing import JobStatus, OutboxKind, OutboxRecord, Snapshot
-from monitor.records.references import Baseline, ModelIdentity, ProbeReading, WordCount
+from monitor.records.outgoing import JobStatus, OutboxKind, OutboxRecord, Snapshot, WindowFigures
+from monitor.records.references import Baseline, ModelIdentity, ProbeReading, SurveyedHeads, WordCount
 from monitor.records.samples import (
     INPUT_MEASURES,
     ROLLOUT_MEASURES,
@@ -75,9 +75,11 @@ __all__ = [
     "Severity",
     "Snapshot",
     "State",
+    "SurveyedHeads",
     "Suspicion",
     "SuspicionName",
     "Verdict",
+    "WindowFigures",
     "WordCount",
     "WordEvidence",
 ]

@@ -35,7 +35,27 @@ class JobStatus:
     failures: int = 0
     skipped: int = 0
     last_duration: float = 0.0
+    total_duration: float = 0.0
     last_success: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowFigures:
+    """What a window looked like beside its baseline, in numbers that name no word.
+
+    ``inputs`` (tokens, unknown, truncated) and ``predictions`` (label) give the mean in the baseline
+    and in the window. ``top_words_overlap``: how many of the baseline's commonest top words are among
+    the window's, as a share; NaN where unknown. ``roles_changed``: heads by the role of which their
+    share moved most. ``layer_effects`` (layer,): the largest change of a statistic in sd of the
+    baseline. ``layer_importance`` (layer,): sums to 1; empty where unknown.
+    """
+
+    inputs: Mapping[str, tuple[float, float]]
+    predictions: Mapping[str, tuple[float, float]]
+    top_words_overlap: float
+    roles_changed: Mapping[str, int]
+    layer_effects: Array
+    layer_importance: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +64,8 @@ class Snapshot:
 
     ``layer_profile``: per statistic its mean over heads (layer,). ``head_profile`` (layer, head,
     statistic). ``fidelity``: share of served labels that the replay repeats, NaN where unknown.
-    ``mlflow_run``: experiment id and run id of today's windows.
+    ``mlflow_run``: experiment id and run id of today's windows; ``mlflow_run_url`` its page, and
+    ``episode_url`` the page of the episode that stands, both None where people cannot open one.
     """
 
     version: str
@@ -76,3 +97,7 @@ class Snapshot:
     started: float
     time: float
     mlflow_run: tuple[str, str] | None = None
+    mlflow_run_url: str | None = None
+    episode_url: str | None = None
+    figures: WindowFigures | None = None
+    outbox_limit: int = 0

@@ -93,6 +93,24 @@ class WordCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedHeads:
+    """What a survey saw of every head: means over ``samples`` inputs, with their standard errors.
+
+    ``distances`` (layer, head, bin): attention by relative distance, after ``bins``; ``roles`` (layer,
+    head, role): shares of the roles after ``role_names``. An array of what was not measured has no last
+    axis; NaN is a role that the model cannot have. Of an encoder-decoder only the encoder is surveyed.
+    """
+
+    samples: int
+    bins: tuple[str, ...]
+    distances: Array
+    distances_error: Array
+    role_names: tuple[str, ...]
+    roles: Array
+    roles_error: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The frozen reference that windows are judged against.
 
@@ -101,7 +119,8 @@ class Baseline:
     is the number of requests whose top words are known, ``integrated_requests`` of those with
     Integrated Gradients. ``surprisal`` (sample,): see ``monitor.drift.surprisal``, each sample by the
     half that it is not in. ``largest_repeat``: the largest share of near-identical requests that a
-    time block held.
+    time block held. ``survey`` and ``attribution`` (means by name) are only shown, never judged by, and
+    not there in baselines of earlier versions.
     """
 
     version: str
@@ -118,3 +137,5 @@ class Baseline:
     largest_repeat: float
     word_key_fingerprint: str
     probe: ProbeReading | None
+    survey: SurveyedHeads | None = None
+    attribution: Mapping[str, float] = field(default_factory=dict)

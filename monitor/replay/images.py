@@ -17,6 +17,8 @@ from monitor.records import InputFacts, Sample
 from monitor.replay.tokens import Encoded, Refused, Word
 
 SELF_TEST_SIDE = 32
+SMALL_PICTURE = 64
+"""Pixels of a side up to which a picture is kept exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,24 @@ class ImageEncoder:
             ),
             pixels=pixels,
         )
+
+    def picture(self, pixels: Tensor) -> tuple[str, bytes]:
+        """The image that ``encode`` gave these pixels of, to look at: the kind of file and its bytes."""
+        shown = pixels.detach().float().cpu()
+        if getattr(self._processor, "do_normalize", False):
+            mean, spread = (
+                torch.tensor(values).reshape(-1, 1, 1)
+                for values in (self._processor.image_mean, self._processor.image_std)
+            )
+            shown = shown * spread + mean
+        if getattr(self._processor, "do_rescale", True):
+            shown = shown * 255
+        whole = shown.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
+        if max(whole.shape[:2]) <= SMALL_PICTURE:
+            return "png", png_bytes(whole)
+        file = io.BytesIO()
+        Image.fromarray(whole.contiguous().numpy()).save(file, format="JPEG", quality=88)
+        return "jpeg", file.getvalue()
 
     def pipeline(self) -> Mapping[str, str]:
         """How images become inputs: what a baseline is kept with."""

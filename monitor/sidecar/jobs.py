@@ -52,4 +52,10 @@ class JobBook:
             counts = {
                 key: getattr(before, key) + change.pop(key, 0) for key in ("runs", "failures", "skipped")
             }
-            self._status[name] = dataclasses.replace(before, **counts, **change)  # type: ignore[arg-type]
+            total = before.total_duration + change.get("last_duration", 0.0)
+            self._status[name] = dataclasses.replace(
+                before,
+                **counts,
+                **change,  # type: ignore[arg-type]
+                total_duration=total,
+            )

@@ -8,9 +8,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from monitor.report.episode_data import EpisodeReport
+from monitor.report.episode_page import episode_page
+
+NO_REPORT = "no episode yet: a report is made when drift is found\n"
 Render = Callable[[str], tuple[bytes, str]]
 
 
@@ -21,11 +25,12 @@ def build_operations_app(
     verdicts: Callable[[int], list[str]],
     ready: Callable[[], bool],
     reload: Callable[[], Awaitable[str | None]],
+    report: Callable[[], str | None] = lambda: None,
 ) -> Starlette:
     """The app behind ``exporters.prometheus.listen``.
 
     ``render`` takes an Accept header and returns body and content type; ``reload`` returns what was
-    wrong with the new configuration, or None.
+    wrong with the new configuration, or None. ``report`` returns the newest episode's report as JSON.
     """
 
     async def metrics(request: Request) -> Response:
@@ -52,6 +57,18 @@ def build_operations_app(
             return PlainTextResponse(message, status_code=400)
         return JSONResponse({"verdicts": [json.loads(verdict) for verdict in verdicts(after)]})
 
+    async def show_report(_: Request) -> Response:
+        text = report()
+        if text is None:
+            return PlainTextResponse(NO_REPORT, status_code=404)
+        return HTMLResponse(episode_page(EpisodeReport.from_json(json.loads(text))))
+
+    async def show_report_data(_: Request) -> Response:
+        text = report()
+        if text is None:
+            return PlainTextResponse(NO_REPORT, status_code=404)
+        return Response(text, media_type="application/json")
+
     async def do_reload(_: Request) -> Response:
         problem = await reload()
         if problem is None:
@@ -66,5 +83,7 @@ def build_operations_app(
             Route("/-/reload", do_reload, methods=["POST"]),
             Route("/v1/status", show_status),
             Route("/v1/verdicts", show_verdicts),
+            Route("/v1/report", show_report),
+            Route("/v1/report.json", show_report_data),
         ]
     )

@@ -19,12 +19,16 @@ NOTIFICATION_KINDS = frozenset({"notification"})
 class Sinks:
     """Each sink's record kinds and deliver function.
 
-    ``mlflow_url`` is the page of today's run, ``mlflow_run`` its experiment id and run id.
+    ``mlflow_url`` is the page of today's run, ``mlflow_run`` its experiment id and run id;
+    ``episode_url`` gives the page of an episode's run. ``tidy(model, now)`` deletes runs that are kept
+    no longer; None without MLflow.
     """
 
     deliver: dict[str, tuple[frozenset[str], Deliver]]
     mlflow_url: Callable[[], str | None]
     mlflow_run: Callable[[], tuple[str, str] | None]
+    episode_url: Callable[[str], str | None]
+    tidy: Callable[[str, float], int] | None = None
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -37,8 +41,11 @@ def build_sinks(config: Config) -> Sinks:
     deliver: dict[str, tuple[frozenset[str], Deliver]] = {}
     mlflow_url: Callable[[], str | None] = _nothing
     mlflow_run: Callable[[], tuple[str, str] | None] = _nothing
+    episode_url: Callable[[str], str | None] = _no_page
+    tidy: Callable[[str, float], int] | None = None
     mlflow, notifications = config.exporters.mlflow, config.exporters.notifications
     if mlflow.tracking_uri:
+        from exporters.mlflow_retention import Keep
         from exporters.mlflow_runs import MlflowRuns
 
         runs = MlflowRuns(
@@ -46,9 +53,13 @@ def build_sinks(config: Config) -> Sinks:
             experiment=mlflow.experiment,
             token=_token(mlflow),
             registry=mlflow.registry,
+            public_url=mlflow.public_url,
+            runbooks=config.exporters.prometheus.runbooks_url,
+            keep=Keep(days=mlflow.keep_days, episodes=mlflow.keep_episodes),
         )
         deliver["mlflow"] = (MLFLOW_KINDS, runs.deliver)
         mlflow_url = runs.url
+        episode_url, tidy = runs.episode_url, runs.tidy
 
         def mlflow_run() -> tuple[str, str] | None:
             return runs.current_run
@@ -56,9 +67,19 @@ def build_sinks(config: Config) -> Sinks:
     if notifications.urls:
         from exporters.notifications import Notifier
 
-        notifier = Notifier([url.get_secret_value() for url in notifications.urls])
+        notifier = Notifier(
+            [url.get_secret_value() for url in notifications.urls],
+            episode_url=episode_url,
+            runbooks=config.exporters.prometheus.runbooks_url,
+        )
         deliver["notifications"] = (NOTIFICATION_KINDS, notifier.deliver)
-    return Sinks(deliver=deliver, mlflow_url=mlflow_url, mlflow_run=mlflow_run)
+    return Sinks(
+        deliver=deliver,
+        mlflow_url=mlflow_url,
+        mlflow_run=mlflow_run,
+        episode_url=episode_url,
+        tidy=tidy,
+    )
 
 
 def resolve_model(config: Config) -> str:
@@ -89,4 +110,8 @@ def _token(mlflow: MlflowSettings) -> str | None:
 
 
 def _nothing() -> None:
+    return None
+
+
+def _no_page(_: str) -> None:
     return None

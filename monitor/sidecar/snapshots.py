@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import monitor
 from monitor.config.configuration import Config
-from monitor.cycle import Cycle
+from monitor.cycle import LATER_DROP_REASONS, Cycle
 from monitor.ingest.intake import Intake
-from monitor.records import Snapshot, State
+from monitor.ingest.limits import DROP_REASONS
+from monitor.records import Snapshot, State, Verdict
 from monitor.sidecar.delivery import Delivery
 from monitor.sidecar.jobs import JobBook
 from monitor.sidecar.sinks import Sinks
+from monitor.sidecar.status import status_document
 from monitor.state.store import StateStore
 
 MISSED_WINDOWS = 2
+# A counter that begins at its first event hides that event: Prometheus only sees later ones.
+_NONE_DROPPED = dict.fromkeys([*DROP_REASONS, *LATER_DROP_REASONS], 0)
 
 
 class Observer:
@@ -42,6 +45,7 @@ class Observer:
         name = self.config.model.name or self.config.model.source.rstrip("/").rsplit("/", 1)[-1]
         records, size, dropped = self._store.outbox_usage()
         dropped_later = dict(cycle.dropped) if cycle else {}
+        verdict = cycle.verdict if cycle else None
         return Snapshot(
             version=monitor.__version__,
             name=name,
@@ -49,21 +53,21 @@ class Observer:
             tier=cycle.analyser.model.tier if cycle else "",
             baseline=cycle.baseline.version if cycle and cycle.baseline else "",
             state=self.state(now),
-            verdict=cycle.verdict if cycle else None,
+            verdict=verdict,
             layer_profile=_layer_profile(cycle),
             head_profile=cycle.profile if cycle else None,
             statistics=tuple(cycle.analyser.model.statistics) if cycle else (),
             samples_received=dict(self._intake.counters.received),
-            samples_dropped={**dict(self._intake.counters.dropped), **dropped_later},
+            samples_dropped={**_NONE_DROPPED, **dict(self._intake.counters.dropped), **dropped_later},
             queue_length=self._intake.waiting,
             queue_limit=self.config.ingest.queue,
             pending_samples=self._store.pending_samples(),
-            outbox_records=records,
+            outbox_records={**dict.fromkeys(sorted(self.sinks.kinds) if self.sinks else (), 0), **records},
             outbox_bytes=size,
             outbox_dropped=dropped,
             sink_failures=dict(delivery.failures) if delivery else {},
             sink_deliveries=dict(delivery.deliveries) if delivery else {},
-            windows=dict(cycle.windows) if cycle else {},
+            windows={**dict.fromkeys(get_args(State), 0), **cycle.windows} if cycle else {},
             jobs=self._jobs.status(),
             attribution=dict(cycle.attribution) if cycle else {},
             fidelity=cycle.fidelity if cycle else float("nan"),
@@ -72,7 +76,17 @@ class Observer:
             started=self._started,
             time=now,
             mlflow_run=self.sinks.mlflow_run() if self.sinks else None,
+            mlflow_run_url=self.sinks.mlflow_url() if self.sinks else None,
+            episode_url=self._episode_url(verdict),
+            # Figures outlive their verdict for a moment when another baseline comes into force.
+            figures=cycle.figures if cycle and verdict else None,
+            outbox_limit=int(self.config.state.outbox),
         )
+
+    def _episode_url(self, verdict: Verdict | None) -> str | None:
+        if self.sinks is None or verdict is None or not verdict.alarm or verdict.episode is None:
+            return None
+        return self.sinks.episode_url(verdict.episode)
 
     def state(self, now: float) -> Any:
         """``starting``, ``learning``, ``stale``, ``too_few_samples``, ``quiet`` or ``alarm``."""
@@ -98,31 +112,21 @@ class Observer:
         """What ``GET /v1/status`` answers."""
         cycle = self.cycle
         snapshot = self.snapshot(now)
-        return {
-            "name": snapshot.name,
-            "version": snapshot.version,
-            "state": snapshot.state,
-            "model": asdict(snapshot.identity) if snapshot.identity else None,
-            "tier": snapshot.tier,
-            "baseline": snapshot.baseline,
-            "learning": {
+        return status_document(
+            snapshot,
+            learning={
                 "samples": cycle.learning.samples if cycle else 0,
                 "wanted": self.config.baseline.samples,
             },
-            "samples_since_alarm": cycle.standing.samples if cycle else 0,
-            "trouble": cycle.trouble if cycle else "",
-            "verdict": snapshot.verdict.to_json() if snapshot.verdict else None,
-            "jobs": {name: asdict(job) for name, job in snapshot.jobs.items()},
-            "samples_received": dict(snapshot.samples_received),
-            "samples_dropped": dict(snapshot.samples_dropped),
-            "pending_samples": snapshot.pending_samples,
-            "outbox": {
-                "records": dict(snapshot.outbox_records),
-                "bytes": snapshot.outbox_bytes,
-                "dropped": snapshot.outbox_dropped,
+            samples_since_alarm=cycle.standing.samples if cycle else 0,
+            trouble=cycle.trouble if cycle else "",
+            links={
+                **links,
+                "episode": snapshot.episode_url,
+                "dashboards": self.config.exporters.prometheus.grafana_url,
+                "runbooks": self.config.exporters.prometheus.runbooks_url,
             },
-            "links": dict(links),
-        }
+        )
 
 
 def _layer_profile(cycle: Cycle | None) -> dict[str, Any]:

@@ -46,16 +46,31 @@ def check_state_file(path: Path) -> str:
     return f"{path}: will be resumed (schema {version})"
 
 
+def read_meta(path: Path, key: str) -> str | None:
+    """A small value under a name, beside a sidecar that may be running; None where there is none."""
+    check_state_file(path)
+    try:
+        with closing(_opened(path)) as connection:
+            found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    except sqlite3.Error as error:
+        raise _damaged(path, str(error)) from None
+    return None if found is None else str(found[0])
+
+
 def _read_schema(path: Path) -> tuple[int, int, str]:
     """Schema version, number of tables, and the first finding of SQLite's own check."""
-    # Without a log nobody has the file open, and reading leaves nothing beside it.
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
-    with closing(sqlite3.connect(address, uri=True, timeout=5.0)) as connection:
+    with closing(_opened(path)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     return version, tables, str(verdict)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    # Without a log nobody has the file open, and reading leaves nothing beside it.
+    alone = not path.with_name(f"{path.name}-wal").exists()
+    address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(address, uri=True, timeout=5.0)
 
 
 def _damaged(path: Path, detail: str) -> StateError:

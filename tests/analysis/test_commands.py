@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from monitor.cli import main
+from monitor.replay.images import self_test_images
+from tests.families import save_family
 from tests.models import save_tiny
 
 LINES = (
@@ -188,7 +190,12 @@ def test_profile_cuts_where_it_is_told(model: Path, tmp_path: Path) -> None:
             2,
             "--output = OUT: cannot be written (Not a directory); choose a place that this user may write to",
         ),
-        (None, "out.npz", 4, "IN: cannot be read (No such file or directory); give a JSONL file that exists"),
+        (
+            None,
+            "out.npz",
+            4,
+            "--input = IN: cannot be read (No such file or directory); give a JSONL file that exists",
+        ),
     ],
 )
 def test_profile_says_what_to_change(
@@ -303,6 +310,37 @@ def test_explain_takes_the_task_that_it_is_told(model: Path, capfd: pytest.Captu
     assert document["prediction"]["probability"] is None
 
 
+def test_explain_takes_a_second_text(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    document = explained(capfd, model, "The dog ran.", "--text-pair", "a small cat")
+    assert [t["token"] for t in document["tokens"]] == [
+        "[CLS]", "the", "dog", "ran", ".", "[SEP]", "a", "small", "cat", "[SEP]"
+    ]  # fmt: skip
+    assert [w["word"] for w in document["words"]] == ["the", "dog", "ran", ".", "a", "small", "cat"]
+
+
+def test_explain_takes_an_image_where_the_model_does(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_family("vit", tmp_path / "vit")
+    image, other = tmp_path / "in.png", tmp_path / "in.txt"
+    image.write_bytes(self_test_images()[0])
+    other.write_text("no image")
+    capfd.readouterr()
+    assert run("explain", "--model", folder, "--image", image, "--json") == 0
+    document = json.loads(capfd.readouterr().out)
+    assert [t["token"] for t in document["tokens"]][:3] == ["[CLS]", "r0c0", "r0c1"]
+    assert len(document["words"]) == 16
+    for options, message in (
+        (("--text", "a dog"), "--text: this model reads images; give --image with a file"),
+        (
+            ("--image", other),
+            f"--image = {other}: cannot be read (UnidentifiedImageError); send a PNG or JPEG file",
+        ),
+    ):
+        assert run("explain", "--model", folder, *options) == 4
+        assert capfd.readouterr().err.splitlines()[-1] == f"headwatch: {message}"
+
+
 def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("explain", "--model", model, "--text", "the dog ran.") == 0
     lines = capfd.readouterr().out.splitlines()
@@ -321,6 +359,29 @@ def test_explain_prints_a_table_for_people(model: Path, capfd: pytest.CaptureFix
     ("options", "code", "message"),
     [
         (("--text", " "), 4, "--text: is empty; give the text to explain"),
+        ((), 2, "--text: is missing; give the text to explain, or --image with a file"),
+        (("--text", "a", "--text-pair", " "), 4, "--text-pair: is empty; give the text to explain"),
+        (
+            ("--text", "a", "--image", "in.png"),
+            2,
+            "--image = in.png: is given beside --text; give one of them",
+        ),
+        (
+            ("--text-pair", "a", "--image", "in.png"),
+            2,
+            "--image = in.png: is given beside --text-pair; give one of them",
+        ),
+        (
+            ("--image", "/none/in.png"),
+            4,
+            "--image = /none/in.png: cannot be read (No such file or directory); name an image file",
+        ),
+        (("--image", "/dev/null"), 4, "--image = /dev/null: this model reads text; give --text"),
+        (
+            ("--text", "a", "--html", "/none/out.html"),
+            2,
+            "--html = /none/out.html: its folder does not exist; make it or choose another",
+        ),
         (
             ("--text", "a", "--model", "/none"),
             3,

@@ -241,7 +241,10 @@ def test_the_list_of_baselines_has_column_heads(command, tmp_path):
         (
             {"--stream": "missing.jsonl"},
             InputError,
-            "missing.jsonl: cannot be read (No such file or directory); give a JSONL file that exists",
+            (
+                "--stream = missing.jsonl: cannot be read (No such file or directory); "
+                "give a JSONL file that exists"
+            ),
         ),
     ],
 )

@@ -12,6 +12,7 @@ from monitor.baselines.build import build_baseline
 from monitor.baselines.file_format import baseline_bytes, check_fits, load_baseline, save_baseline
 from monitor.errors import BaselineError
 from monitor.privacy import WordPrivacy
+from monitor.records import SurveyedHeads
 from tests.drift.synthetic import STATISTICS, draw_baseline, draw_features, identity
 
 
@@ -233,3 +234,49 @@ def test_a_lost_key_is_noticed_by_its_fingerprint():
     assert own.unseen_count(own.fingerprint) == 0
     assert own.unseen_count("clear") == 0
     assert own.unseen_count(other.fingerprint) == 19
+
+
+def surveyed(baseline):
+    draw = np.random.default_rng(5)
+    arrays = {
+        name: draw.random((3, 4, width)).astype(np.float32)
+        for name, width in (("distances", 2), ("distances_error", 2), ("roles", 3), ("roles_error", 3))
+    }
+    survey = SurveyedHeads(samples=50, bins=("0", "+1"), role_names=("self", "local", "dead"), **arrays)
+    return replace(baseline, survey=survey, attribution={"spearman": 0.4})
+
+
+def test_what_a_survey_and_attribution_said_comes_back(baseline):
+    made = surveyed(baseline)
+    again = load_baseline(baseline_bytes(made))
+    assert again.attribution == {"spearman": 0.4}
+    assert (again.survey.samples, again.survey.bins) == (50, ("0", "+1"))
+    assert again.survey.role_names == ("self", "local", "dead")
+    for name in ("distances", "distances_error", "roles", "roles_error"):
+        assert np.array_equal(getattr(again.survey, name), getattr(made.survey, name))
+
+
+def test_a_file_from_before_surveys_still_loads(baseline):
+    content = baseline_bytes(baseline)
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    header = json.loads(arrays["header"].tobytes())
+    del header["survey"], header["attribution"]
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    again = load_baseline(buffer.getvalue())
+    assert again.survey is None
+    assert again.attribution == {}
+    assert again.words == baseline.words
+
+
+def test_a_survey_of_another_width_than_its_header_is_damage(baseline):
+    made = surveyed(baseline)
+    broken = replace(made, survey=replace(made.survey, bins=("0", "+1", "+2")))
+    with pytest.raises(BaselineError) as error:
+        load_baseline(baseline_bytes(broken))
+    assert str(error.value) == (
+        "baseline bytes: damaged (survey/distances is float32 (3, 4, 2), its header tells of numbers "
+        "(3, 4, 3)); restore the file or build it again"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.detection.faults import Fault, damaged_head
+from monitor.analyse import Analyser
 from monitor.commands.samples import load_analyser
 from monitor.comparing.reading import ModelReading, read_model
 from monitor.records import Sample
@@ -29,8 +30,11 @@ def zeroed(layer: int, head: int) -> Fault:
 
 
 def read(folder: Path, dtype: str = "float32", *, task: str = "auto") -> ModelReading:
-    analyser = load_analyser(str(folder), task=task, max_tokens=None, threads=1, dtype=dtype)
-    return read_model(analyser, SAMPLES)[0]
+    return read_model(analyser_of(folder, dtype, task=task), SAMPLES)[0]
+
+
+def analyser_of(folder: Path, dtype: str = "float32", *, task: str = "auto") -> Analyser:
+    return load_analyser(str(folder), task=task, max_tokens=None, threads=1, dtype=dtype)
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,7 @@ def test_a_model_that_is_not_there_is_named_by_its_own_option(bert, source, tmp_
 
 
 @pytest.mark.parametrize("content,message", [
-    ("", 'IN: has no sample; give JSONL lines as in {"text": "..."}'),
+    ("", '--input = IN: has no sample; give JSONL lines as in {"text": "..."}'),
     ('{"text": "the cat"}\n',
      ("--input = IN: gives the model 1 sample; at least 2 are needed to know a spread, and some dozens to "
       "know it well")),

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from monitor.comparing.comparison import compare
-from monitor.comparing.page import CIVIDIS, page
+from monitor.comparing.examples import read_examples, side_by_side
+from monitor.comparing.page import page
 from monitor.comparing.summary import sentences, to_json
 from monitor.records import HeadId
-from tests.comparing.conftest import HEADS, LAYERS, read, zeroed
+from tests.browser import chromium_page
+from tests.comparing.conftest import HEADS, LAYERS, SAMPLES, analyser_of, read, zeroed
 
 VOID = {"meta", "br"}
 
@@ -63,6 +65,61 @@ def test_every_head_is_in_the_map_once_and_the_origin_is_marked(found):
     assert sorted(coloured) == sorted(str(item.head) for item in found.moved)
 
 
+@pytest.fixture
+def example(found, bert, candidate):
+    views = [
+        read_examples(analyser_of(folder), SAMPLES) for folder in (bert, candidate(zeroed(1, 2), "again"))
+    ]
+    return side_by_side(found, *views), views
+
+
+def test_the_moved_heads_stand_side_by_side_on_the_input_where_they_differ_most(found, example):
+    (name, view), (before, after) = example
+    assert list(before) == [sample.id for sample in SAMPLES if 4 <= len(sample.text.split()) <= 38][:8]
+    heads = [item.head for item in found.ranked[:12]]
+    assert [row.title for row in view.rows] == list(map(str, heads))
+    moved = {}
+    for sample in before:
+        pairs = [
+            [(one[sample].rows[head.layer].matrices[head.head] / 255.0) ** 2 for one in (before, after)]
+            for head in heads
+        ]
+        moved[sample] = np.mean([np.abs(one - other).sum(axis=-1).mean() for one, other in pairs])
+    assert name == max(moved, key=moved.get)
+    for row, head in zip(view.rows, heads, strict=True):
+        for column, one in enumerate((before, after)):
+            assert (row.matrices[column] == one[name].rows[head.layer].matrices[head.head]).all()
+
+
+def test_where_no_head_moved_there_is_nothing_to_show(bert_reading, example):
+    _, (before, _) = example
+    assert side_by_side(compare(bert_reading, bert_reading), before, before) is None
+    assert side_by_side(compare(bert_reading, bert_reading), {}, {}) is None
+
+
+def test_the_example_is_text_and_needs_nothing_from_anywhere(found, example):
+    (name, view), _ = example
+    strange = replace(view, sides={"input": replace(view.sides["input"], names=("</script><img>",) * 40)})
+    text = page(found, (f"<b>{name}", strange))
+    outline = Outline(text)
+    assert outline.addresses == []
+    assert not re.search(r"https?:|url\(|@import|<link|<img|<b>" + name, text)
+    assert text.count("</script>") == 2
+
+
+@pytest.mark.servers
+def test_both_checkpoints_answer_to_one_token(found, example, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(page(found, example[0]), encoding="utf-8")
+    with chromium_page(offline=True) as browser:
+        browser.goto(file.as_uri())
+        browser.wait_for_selector(".head-view .grid", timeout=60_000)
+        assert browser.locator(".head-view .panel h4").all_text_contents() == ["model", "candidate"] * 2
+        assert browser.locator(".head-view .name").first.text_content() == "L1H2"
+        browser.locator(".from .item").nth(2).hover()
+        assert browser.locator(".said").inner_text().count("looks most at") == 2
+
+
 def test_a_head_that_moved_more_is_brighter(found):
     cells = {cell["title"].partition(":")[0]: cell.get("style") for cell in Outline(page(found)).cells}
     brightness = []
@@ -71,14 +128,6 @@ def test_a_head_that_moved_more_is_brighter(found):
         brightness.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
     assert brightness == sorted(brightness)
     assert len(set(brightness)) > 2
-
-
-def test_the_ramp_is_cividis():
-    from matplotlib import colormaps
-
-    wanted = colormaps["cividis"](np.linspace(0, 1, len(CIVIDIS)))[:, :3] * 255
-    given = np.array([list(bytes.fromhex(colour[1:])) for colour in CIVIDIS])
-    assert np.abs(given - wanted).max() <= 2
 
 
 def test_names_and_labels_are_text_and_not_markup(found):

@@ -15,6 +15,7 @@ from monitor.records import (
     ModelIdentity,
     Snapshot,
     Verdict,
+    WindowFigures,
     WordEvidence,
 )
 
@@ -36,6 +37,35 @@ IDENTITY = ModelIdentity(
     libraries={"torch": "2.13.0"},
     device="cpu",
     dtype="float32",
+)
+
+ATTRIBUTION = {
+    "samples": 8.0,
+    "unconverged_share": 0.125,
+    "steps": 48.0,
+    "spearman": 0.4,
+    "overlap_at_5": 0.6,
+    "gradient_times_input_spearman": 0.8,
+    "gradient_times_input_overlap_at_5": 0.9,
+    "integrated_gradients_comprehensiveness": 0.3,
+    "rollout_sufficiency": 0.2,
+    "top_3_drop": 0.25,
+    "top_3_flips": 0.5,
+    "share_punctuation": 0.05,
+    "share_special": 0.1,
+    "share_watched_gender": 0.07,
+    "seen_watched_gender": 0.75,
+    "heads_self": 4.0,
+    "heads_mixed": 68.0,
+    "head_clusters": 12.0,
+}
+FIGURES = WindowFigures(
+    inputs={"tokens": (21.5, 34.0), "unknown": (0.01, 0.04), "truncated": (0.0, 0.125)},
+    predictions={"negative": (0.4, 0.7), "positive": (0.6, 0.3)},
+    top_words_overlap=0.85,
+    roles_changed={"self": 2, "first": 0},
+    layer_effects=np.linspace(0.1, 1.1, LAYERS, dtype=np.float32),
+    layer_importance=np.full(LAYERS, 1 / LAYERS, dtype=np.float32),
 )
 
 
@@ -127,6 +157,19 @@ def alarmed(window=12):
     )
 
 
+def model_changed(window=12):
+    """The same heads and tokens, moved by a model that was swapped without a word."""
+    verdict = alarmed(window)
+    probe = replace(channel("model", 2.5), alarm=True, raised=True, limit=0.05, since=11)
+    return replace(
+        verdict,
+        causes=("model",),
+        severity="page",
+        channels={**verdict.channels, "model": probe},
+        summary="sentiment answers the fixed probe inputs differently; its weights changed.",
+    )
+
+
 def cleared(window=40):
     """The first quiet window after the episode of ``alarmed``."""
     verdict = quiet(window)
@@ -185,15 +228,26 @@ def snapshot(verdict=None, **changes):
         sink_deliveries={"mlflow": 30},
         windows={"quiet": 11, "alarm": 1},
         jobs={
-            "profile": JobStatus(runs=60, failures=1, skipped=2, last_duration=1.5, last_success=verdict.end),
+            "profile": JobStatus(
+                runs=60,
+                failures=1,
+                skipped=2,
+                last_duration=1.5,
+                total_duration=90.0,
+                last_success=verdict.end,
+            ),
             "probe": JobStatus(),
         },
-        attribution={"samples": 8.0, "unconverged_share": 0.125, "spearman": 0.4, "overlap_at_5": 0.6},
+        attribution=ATTRIBUTION,
         fidelity=0.995,
         config_reload_successful=True,
         config_reload_time=START,
         started=START,
         time=verdict.end,
         mlflow_run=("1", "0f" * 16),
+        mlflow_run_url="https://mlflow.example/#/experiments/1/runs/" + "0f" * 16,
+        episode_url="https://mlflow.example/#/experiments/1/runs/" + "1e" * 16 if verdict.alarm else None,
+        figures=FIGURES,
+        outbox_limit=256 * 2**20,
     )
     return replace(whole, **changes)

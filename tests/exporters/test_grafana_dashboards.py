@@ -1,59 +1,101 @@
+"""What can be said of the committed dashboards without a server: made, linted, linked, complete."""
+
 from __future__ import annotations
 
 import json
 import re
-import time
-import urllib.parse
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
+import promql_parser as promql
 import pytest
 import yaml
-from promql_parser import parse
+from PIL import Image
 
-from exporters.alert_rules import alert_rules
-from exporters.grafana_dashboards import STATES, overview
-from exporters.prometheus_metrics import METRICS, HeadwatchCollector, build_registry, render
-from tests.exporters import scenes
-from tests.servers import get_json, http_server, need, running, start_prometheus, wait_for
+from exporters.alert_rules import RUNBOOKS, alert_rules, page_name
+from exporters.grafana.write import DASHBOARDS, write
+from exporters.metric_table import AD_HOC, METRICS
+from exporters.metrics_page import committed_uses, metrics_page
+from tests.exporters.promql_server import filled_in
 
-GRAFANA = Path(__file__).parents[2] / "configs" / "grafana"
-DASHBOARD = json.loads((GRAFANA / "dashboards" / "overview.json").read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
-IDS = [f"{title} {number}" for number, (title, _) in enumerate(QUERIES)]
+ROOT = Path(__file__).parents[2]
+GRAFANA = ROOT / "configs" / "grafana"
+FOLDER = GRAFANA / "dashboards"
+BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+PANELS = [
+    pytest.param(board, panel, id=f"{name}: {panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+TARGETS = [
+    pytest.param(target["expr"], id=f"{name}: {panel['title']} {target['refId']}")
+    for name, board in BOARDS.items()
+    for panel in board["panels"]
+    for target in panel.get("targets", [])
+]
+BOARD = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+PANEL = pytest.mark.parametrize("board,panel", PANELS)
+TARGET = pytest.mark.parametrize("expression", TARGETS)
 
-# Exported for whoever asks, on no dashboard and in no rule.
-FOR_QUESTIONS = {
-    "headwatch_build_info",
-    "headwatch_model_info",
-    "headwatch_config_last_reload_successful",
-    "headwatch_config_last_reload_success_timestamp_seconds",
-    "headwatch_pooled_evidence",
-    "headwatch_pooled_evidence_limit",
-    "headwatch_measure_before",
-    "headwatch_measure_after",
-    "headwatch_head_statistic",
-    "headwatch_attribution_samples",
-    "headwatch_job_runs_total",
-    "headwatch_job_last_success_timestamp_seconds",
-    "headwatch_outbox_dropped_total",
+# Series that Prometheus itself, or the client library, makes of every scrape.
+NOT_OURS = {
+    "up",
+    "ALERTS",
+    "scrape_samples_scraped",
+    "scrape_duration_seconds",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
 }
+# Of the units that dashboard-linter knows (Grafana's categories.ts), those in use.
+UNITS = {"none", "short", "percentunit", "bytes", "s", "cps", "dateTimeFromNow"}
 
 
-def filled_in(expression):
-    values = {"$job": "headwatch", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
-    for variable, value in values.items():
-        expression = expression.replace(variable, value)
-    return expression
+def selectors(node):
+    """Every selector of an expression with the function that is around it, if any."""
+    if isinstance(node, promql.VectorSelector):
+        yield node, None, None
+    elif isinstance(node, promql.MatrixSelector):
+        yield node.vector_selector, None, node.range
+    elif isinstance(node, promql.Call):
+        for argument in node.args:
+            for selector, function, span in selectors(argument):
+                yield selector, function or (node.func.name if span else None), span
+    elif isinstance(node, promql.BinaryExpr):
+        yield from selectors(node.lhs)
+        yield from selectors(node.rhs)
+    elif isinstance(node, promql.AggregateExpr | promql.ParenExpr | promql.UnaryExpr):
+        yield from selectors(node.expr)
 
 
-def test_the_committed_dashboard_is_the_generated_one():
-    assert (GRAFANA / "dashboards" / "overview.json").read_text() == overview()
+def matchers(selector):
+    return {(item.name, str(item.op), item.value) for item in selector.matchers.matchers}
 
 
-def test_the_dashboard_survives_the_way_through_the_sdks_types():
+def test_the_committed_dashboards_are_what_the_command_writes(tmp_path):
+    write(tmp_path)
+    assert {path.name: path.read_text() for path in FOLDER.iterdir()} == {
+        path.name: path.read_text() for path in tmp_path.iterdir()
+    }
+
+
+def test_the_runbooks_may_lie_elsewhere(tmp_path):
+    write(tmp_path, runbooks="https://wiki.example/headwatch/")
+    text = (tmp_path / "overview.json").read_text()
+    assert RUNBOOKS not in text
+    assert '"url": "https://wiki.example/headwatch/README.md"' in text
+    assert '"url": "https://wiki.example/headwatch/${__data.fields.page:raw}"' in text
+
+
+def test_the_four_dashboards_are_there():
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {
+        name: f"headwatch-{name}" for name in ("heads", "operations", "overview", "tokens")
+    }
+    assert set(DASHBOARDS) == set(BOARDS)
+
+
+@BOARD
+def test_a_dashboard_survives_the_way_through_the_sdks_types(board):
     """A key that the SDK does not know, a misspelt one for instance, gets lost on the way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -61,36 +103,212 @@ def test_the_dashboard_survives_the_way_through_the_sdks_types():
         from grafana_foundation_sdk.cog.plugins import register_default_plugins
         from grafana_foundation_sdk.models.dashboard import Dashboard
     register_default_plugins()
-    assert json.loads(json.dumps(Dashboard.from_json(DASHBOARD), cls=JSONEncoder)) == DASHBOARD
+    assert json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder)) == board
 
 
-@pytest.mark.parametrize("title,expression", QUERIES, ids=IDS)
-def test_every_expression_is_promql_over_metrics_that_exist(title, expression):
-    parse(filled_in(expression))
-    assert not set(re.findall(r"headwatch_[a-z_]+", expression)) - set(METRICS)
-    assert 'job="$job"' in expression
-    assert 'instance=~"$instance"' in expression
+# --- the rules of grafana/dashboard-linter, by their names there --------------------------------
 
 
-def test_every_metric_is_on_the_dashboard_or_in_a_rule_or_known_to_be_for_questions():
-    rules = json.dumps(alert_rules())
-    used = set(re.findall(r"headwatch_[a-z_]+", " ".join(expression for _, expression in QUERIES) + rules))
-    assert set(METRICS) - used == FOR_QUESTIONS
+@BOARD
+def test_template_datasource_rule(board):
+    sources = [item for item in board["templating"]["list"] if item["type"] == "datasource"]
+    assert [(item["name"], item["label"], item["query"]) for item in sources] == [
+        ("datasource", "Data source", "prometheus")
+    ]
 
 
-def test_every_panel_has_a_title_a_description_a_unit_and_a_data_source_to_choose():
-    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
-    for panel in PANELS:
-        assert panel["description"].endswith("."), panel["title"]
-        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    names = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
-    assert names == ["datasource", "job", "instance", "model", "mlflow"]
+@BOARD
+@pytest.mark.parametrize("name", ["job", "instance"])
+def test_template_job_and_instance_rule(board, name):
+    (variable,) = [item for item in board["templating"]["list"] if item["name"] == name]
+    assert variable["type"] == "query"
+    assert variable["datasource"]["uid"] == "${datasource}"
+    assert variable["label"] == name.title()
+    assert variable["multi"] is True
+    assert variable["allValue"] == ".+"
 
 
-def test_no_two_panels_lie_on_each_other():
+@BOARD
+def test_template_on_time_change_reload_rule(board):
+    queries = [item for item in board["templating"]["list"] if item["type"] == "query"]
+    assert [item["refresh"] for item in queries] == [2] * len(queries)
+
+
+@BOARD
+def test_template_label_promql_rule(board):
+    """Each variable asks for a label that its metric has, or that Prometheus adds."""
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+            selector = promql.parse(filled_in(query[1]))
+            assert query[2] in (*METRICS[selector.name].labels, "job", "instance"), variable["name"]
+
+
+@BOARD
+def test_template_unused_rule(board):
+    asked = json.dumps([panel.get("targets", []) for panel in board["panels"]])
+    names = [item["name"] for item in board["templating"]["list"] if item["type"] == "query"]
+    assert [name for name in names if f"${name}" not in asked] == []
+
+
+@BOARD
+def test_uneditable_rule(board):
+    assert board["editable"] is False
+
+
+@PANEL
+def test_panel_datasource_rule(board, panel):
+    for holder in (panel, *panel["targets"]):
+        assert holder["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@PANEL
+def test_panel_title_description_rule(board, panel):
+    assert [item["title"] for item in board["panels"]].count(panel["title"]) == 1
+    shows, bad, then = panel["description"].split("\n\n")
+    assert shows.endswith(".")
+    assert re.match(r"\*\*Bad:\*\* .+\.$", bad), "when is it bad?"
+    assert re.match(r"\*\*Next:\*\* .+\.$", then), "what next?"
+
+
+@PANEL
+def test_panel_units_rule(board, panel):
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    for override in panel["fieldConfig"].get("overrides", []):
+        assert {item["value"] for item in override["properties"] if item["id"] == "unit"} <= UNITS
+
+
+@PANEL
+def test_panel_no_targets_rule(board, panel):
+    assert panel["targets"]
+    assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+@TARGET
+def test_target_promql_rule(expression):
+    promql.parse(filled_in(expression))
+
+
+@TARGET
+def test_target_job_and_instance_rule(expression):
+    """And headwatch's own: the model that was chosen, wherever a series has one."""
+    for selector, _, _ in selectors(promql.parse(expression.replace("$__rate_interval", "5m"))):
+        wanted = {("job", "MatchOp.Re", "$job"), ("instance", "MatchOp.Re", "$instance")}
+        if selector.name == "ALERTS" or "model" in getattr(METRICS.get(selector.name), "labels", ()):
+            wanted.add(("model", "MatchOp.Re", "$model"))
+        assert wanted <= matchers(selector), selector.name
+
+
+@TARGET
+def test_target_rate_interval_and_counter_rule(expression):
+    """Counters are only read by how much they grew, and rates over an interval that fits the scrapes."""
+    marked = promql.parse(expression.replace("$__rate_interval", "98765s"))
+    for selector, function, span in selectors(marked):
+        assert selector.name.endswith("_total") == (function in ("rate", "increase")), selector.name
+        if function == "rate":
+            assert span.total_seconds() == 98765
+
+
+# --- ours -------------------------------------------------------------------------------------
+
+
+@TARGET
+def test_no_dashboard_asks_for_a_series_that_does_not_exist(expression):
+    found = {selector.name for selector, _, _ in selectors(promql.parse(filled_in(expression)))}
+    assert found
+    assert found <= set(METRICS) | NOT_OURS
+
+
+@TARGET
+def test_every_label_that_is_matched_or_kept_is_one_of_the_metrics(expression):
+    for selector, _, _ in selectors(promql.parse(filled_in(expression))):
+        if selector.name in METRICS:
+            known = {*METRICS[selector.name].labels, "job", "instance"}
+            assert {item.name for item in selector.matchers.matchers} <= known, selector.name
+
+
+@PANEL
+def test_every_legend_names_labels_that_the_answer_keeps(board, panel):
+    for target in panel["targets"]:
+        wanted = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+        expression = promql.parse(filled_in(target["expr"]))
+        known = {"job", "instance"}
+        for selector, _, _ in selectors(expression):
+            known |= set(METRICS[selector.name].labels) if selector.name in METRICS else set()
+        if isinstance(expression, promql.AggregateExpr):
+            known = set(expression.modifier.labels)
+        assert wanted <= known, target["expr"]
+
+
+def test_no_rule_names_a_metric_that_does_not_exist():
+    names = set(committed_uses(FOLDER))
+    assert names <= set(METRICS)
+
+
+def test_every_metric_is_on_a_dashboard_or_in_a_rule_or_listed_for_ad_hoc_use_with_a_reason():
+    unused = set(METRICS) - set(committed_uses(FOLDER))
+    assert unused == set(AD_HOC)
+    assert all(len(reason) > 20 for reason in AD_HOC.values())
+
+
+def test_the_metrics_reference_is_written_from_the_table():
+    assert (ROOT / "docs" / "metrics.md").read_text() == metrics_page(committed_uses(FOLDER))
+
+
+@BOARD
+def test_dashboards_link_to_each_other_and_to_the_runbooks(board):
+    others, runbooks = board["links"]
+    assert (others["type"], others["tags"], others["includeVars"], others["keepTime"]) == (
+        "dashboards",
+        ["headwatch"],
+        True,
+        True,
+    )
+    assert board["tags"] == ["headwatch"]
+    assert runbooks["url"] == f"{RUNBOOKS}/README.md"
+
+
+def test_every_alert_in_the_table_leads_to_its_own_runbook():
+    (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == "Alerts that fire"]
+    (target,) = panel["targets"]
+    pairs = dict(
+        re.findall(r'alertname="(\w+)", alertstate="firing"[^}]*}, "page", "([\w.-]+)"', target["expr"])
+    )
+    alerts = {rule["alert"] for group in alert_rules()["groups"] for rule in group["rules"]}
+    assert pairs == {alert: page_name(alert) for alert in alerts}
+    (link,) = _links(panel, "alert")
+    assert link["url"] == f"{RUNBOOKS}/${{__data.fields.page:raw}}"
+
+
+@pytest.mark.parametrize("title", ["Episode", "Today's windows"])
+def test_evidence_links_open_the_page_that_the_metric_names(title):
+    """``:raw``, for Grafana else percent-encodes the address as if it were a part of one."""
+    (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == title]
+    (link,) = _links(panel, "page")
+    assert (link["url"], link["targetBlank"]) == ("${__data.fields.run_url:raw}", True)
+
+
+def test_links_from_one_dashboard_to_another_name_one_that_is_there():
+    found = re.findall(r'"/d/([\w-]+)', json.dumps(BOARDS))
+    assert found
+    assert set(found) <= {board["uid"] for board in BOARDS.values()}
+
+
+def _links(panel, column):
+    return [
+        link
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"] == {"id": "byName", "options": column}
+        for item in override["properties"]
+        if item["id"] == "links"
+        for link in item["value"]
+    ]
+
+
+@BOARD
+def test_no_two_panels_lie_on_each_other(board):
     taken = {}
-    for panel in DASHBOARD["panels"]:
+    for panel in board["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24, panel["title"]
         for cell in [
@@ -101,54 +319,18 @@ def test_no_two_panels_lie_on_each_other():
             assert taken.setdefault(cell, panel["title"]) == panel["title"]
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_guides_picture_shows_the_panels_of_today(name):
+    """Redraw with ``python -m tests.exporters.dashboard_pictures docs/dashboards``, and look at it."""
+    with Image.open(ROOT / "docs" / "dashboards" / f"{name}.png") as picture:
+        shown = picture.text["Description"].split(" | ")
+    panels = [panel for panel in BOARDS[name]["panels"] if panel["type"] != "row"]
+    assert shown == [filled_in(panel["title"]) for panel in panels]
+    assert f"dashboards/{name}.png" in (ROOT / "docs" / "dashboards.md").read_text()
+
+
 def test_provisioning_points_at_a_fixed_data_source_and_lets_nobody_edit():
     sources = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "headwatch.yaml").read_text())
     assert [source["uid"] for source in sources["datasources"]] == ["headwatch-prometheus"]
     providers = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "headwatch.yaml").read_text())
     assert [provider["allowUiUpdates"] for provider in providers["providers"]] == [False]
-
-
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    """Prometheus that has scraped a sidecar in alarm, over HTTP, long enough for rates."""
-    need("prometheus")
-    registry = build_registry(
-        HeadwatchCollector(
-            lambda: replace(scenes.snapshot(scenes.alarmed()), time=time.time()),
-            top_heads=10,
-            every_head=False,
-        )
-    )
-    with (
-        http_server(get=lambda _, accept: render(registry, accept)) as metrics,
-        running(
-            start_prometheus(
-                tmp_path_factory.mktemp("prometheus"),
-                targets={"headwatch": metrics.removeprefix("http://")},
-                alertmanager="http://127.0.0.1:9",
-                rules={"groups": []},
-                interval="1s",
-            )
-        ) as server,
-    ):
-        ask = 'count_over_time(headwatch_state{state="alarm"}[1m]) >= 3'
-        wait_for("three scrapes", lambda: query(server, ask), seconds=30)
-        yield server
-
-
-def query(server, expression):
-    url = f"{server.url}/api/v1/query?query={urllib.parse.quote(expression)}"
-    return get_json(url)["data"]["result"]
-
-
-@pytest.mark.servers
-@pytest.mark.parametrize("title,expression", QUERIES, ids=IDS)
-def test_every_panel_shows_data_of_a_real_scrape(prometheus, title, expression):
-    assert query(prometheus, filled_in(expression))
-
-
-@pytest.mark.servers
-def test_an_alarm_with_severity_ticket_is_shown_as_such(prometheus):
-    state = next(expression for title, expression in QUERIES if title == "State")
-    (result,) = query(prometheus, filled_in(state))
-    assert STATES[int(result["value"][1])][0] == "drift: ticket"

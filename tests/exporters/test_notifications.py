@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from exporters.notifications import Notifier, title
+from exporters.alert_rules import CHANNEL_ALERTS
+from exporters.notifications import Notifier, body, title
 from exporters.verdict_text import changed
 from monitor.errors import ExportError
-from monitor.records import OutboxRecord, Suspicion
+from monitor.records import CHANNELS, OutboxRecord, Suspicion
 from tests.exporters.scenes import alarmed, cleared
 from tests.servers import free_port, http_server
 
@@ -25,12 +26,16 @@ def as_json_url(url):
 def test_an_alarm_and_its_end_arrive_as_plain_sentences():
     arrived = []
     with http_server(post=lambda body: arrived.append(json.loads(body)) or 200) as url:
-        sink = Notifier([as_json_url(url)])
+        sink = Notifier(
+            [as_json_url(url)],
+            episode_url=lambda episode: f"https://mlflow.example/{episode}",
+            runbooks="https://wiki.example/headwatch/",
+        )
         sink.deliver(notification(alarmed(), "raised"))
         sink.deliver(notification(cleared(), "cleared"))
     assert [(item["title"], item["message"], item["type"]) for item in arrived] == [
         (
-            "Drift in sentiment (ticket): data",
+            "Drift in sentiment (warning): data",
             (
                 "Two attention heads of sentiment behave differently; the data changed, not the model.\n"
                 "Since 2026-09-21 15:10 UTC, seen in window 12 (200 samples).\n"
@@ -38,11 +43,20 @@ def test_an_alarm_and_its_end_arrive_as_plain_sentences():
                 "L5H0 first: 0.12 → 0.31 (+0.9 sd)\n"
                 "L1H4 self: 0.21 → 0.22 (+0.1 sd)\n"
                 "Tokens gained: refund\n"
-                "Tokens lost: #0123456789abcdef"
+                "Tokens lost: #0123456789abcdef\n"
+                "Do: Find out who sends the changed inputs. "
+                "If they are to stay, run headwatch baseline promote.\n"
+                "Evidence: https://mlflow.example/b1-11\n"
+                "Runbook: https://wiki.example/headwatch/head-drift.md\n"
+                "Runbook: https://wiki.example/headwatch/token-drift.md"
             ),
             "warning",
         ),
-        ("Drift in sentiment is over", "sentiment is back to normal.", "success"),
+        (
+            "Drift in sentiment is over",
+            "sentiment is back to normal.\nEvidence: https://mlflow.example/b1-11",
+            "success",
+        ),
     ]
 
 
@@ -61,19 +75,32 @@ def test_a_title_says_what_is_known_of_the_cause():
         )
     ]
     assert told == [
-        "Drift in sentiment (ticket): data, truncation and special tokens suspected",
-        "Drift in sentiment (note): model, declared",
-        "Drift in sentiment (note): environment, upgraded",
-        "Drift in sentiment (page): model and data",
-        "Drift in sentiment (ticket): cause unknown",
+        "Drift in sentiment (warning): data, truncation and special tokens suspected",
+        "Drift in sentiment (info): model, declared",
+        "Drift in sentiment (info): environment, upgraded",
+        "Drift in sentiment (critical): model and data",
+        "Drift in sentiment (warning): cause unknown",
     ]
+
+
+def test_without_mlflow_and_a_wiki_the_message_names_the_page_in_the_documentation():
+    payload = json.loads(notification(replace(alarmed(), severity="note"), "widened").payload)
+    assert body(payload).splitlines()[-3:] == [
+        "Tokens lost: #0123456789abcdef",
+        "Runbook: docs/runbooks/head-drift.md",
+        "Runbook: docs/runbooks/token-drift.md",
+    ]
+
+
+def test_every_channel_has_an_alert_and_so_a_runbook():
+    assert set(CHANNEL_ALERTS) == set(CHANNELS)
 
 
 def test_a_record_that_an_earlier_version_left_is_told_by_its_causes():
     payload = json.loads(notification(alarmed(), "raised").payload)
     for name in ("declared", "upgrades", "suspicions"):
         del payload["verdict"][name]
-    assert title(payload) == "Drift in sentiment (ticket): data"
+    assert title(payload) == "Drift in sentiment (warning): data"
 
 
 def test_one_address_that_fails_is_named_without_its_secrets_and_the_others_hear_once():

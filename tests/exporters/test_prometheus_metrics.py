@@ -58,7 +58,7 @@ def test_values_survive_the_way_to_prometheus_and_back():
     assert value(text, "state", model="sentiment", state="alarm") == 1
     assert value(text, "state", model="sentiment", state="quiet") == 0
     assert value(text, "cause", model="sentiment", cause="data") == 1
-    assert value(text, "severity", model="sentiment", severity="ticket") == 1
+    assert value(text, "severity", model="sentiment", severity="warning") == 1
     assert value(text, "heads_drifted", model="sentiment") == 2
     assert value(text, "tokens_gained", model="sentiment") == 1
     assert value(text, "head_effect", model="sentiment", layer="3", head="7", statistic="entropy") == -1.3
@@ -67,6 +67,64 @@ def test_values_survive_the_way_to_prometheus_and_back():
     assert value(text, "layer_statistic", model="sentiment", layer="5", statistic="self") == pytest.approx(
         0.9
     )
+
+
+def test_figures_of_the_window_stand_beside_the_baselines():
+    text, _ = scrape(scenes.snapshot(scenes.alarmed()))
+    assert value(text, "input_tokens", model="sentiment", when="baseline") == 21.5
+    assert value(text, "input_tokens", model="sentiment", when="window") == 34.0
+    assert value(text, "input_unknown_ratio", model="sentiment", when="window") == 0.04
+    assert value(text, "input_truncated_ratio", model="sentiment", when="window") == 0.125
+    assert value(text, "prediction_mix_ratio", model="sentiment", label="negative", when="baseline") == 0.4
+    assert value(text, "prediction_mix_ratio", model="sentiment", label="negative", when="window") == 0.7
+    assert value(text, "top_tokens_overlap_ratio", model="sentiment") == 0.85
+    assert value(text, "heads_role_changed", model="sentiment", role="self") == 2
+    assert value(text, "heads_role_changed", model="sentiment", role="first") == 0
+    assert value(text, "layer_effect", model="sentiment", layer="5") == pytest.approx(1.1)
+    assert value(text, "layer_importance_ratio", model="sentiment", layer="0") == pytest.approx(1 / 6)
+
+
+def test_figures_of_the_attributed_samples_are_taken_apart_into_labels():
+    text, _ = scrape(scenes.snapshot())
+    for labels, expected in {
+        ("rollout", "spearman"): 0.4,
+        ("rollout", "overlap_at_5"): 0.6,
+        ("gradient_times_input", "spearman"): 0.8,
+        ("gradient_times_input", "overlap_at_5"): 0.9,
+    }.items():
+        method, measure = labels
+        found = value(text, "attribution_agreement", model="sentiment", method=method, measure=measure)
+        assert found == expected
+    method, measure = "integrated_gradients", "comprehensiveness"
+    assert value(text, "attribution_faithfulness", model="sentiment", method=method, measure=measure) == 0.3
+    assert value(text, "attribution_flips_ratio", model="sentiment") == 0.5
+    assert value(text, "attribution_share_ratio", model="sentiment", part="special") == 0.1
+    assert value(text, "watch_list_share_ratio", model="sentiment", watch_list="gender") == 0.07
+    assert value(text, "watch_list_seen_ratio", model="sentiment", watch_list="gender") == 0.75
+    assert value(text, "heads_leading", model="sentiment", role="mixed") == 68
+    assert not [
+        labels for name, labels in samples_of(text) if "clusters" in str(labels) or "drop" in str(labels)
+    ]
+
+
+def test_the_episode_and_its_page_stand_only_while_there_is_an_alarm():
+    page = "https://mlflow.example/#/experiments/1/runs/" + "1e" * 16
+    text, _ = scrape(scenes.snapshot(scenes.alarmed()))
+    assert value(text, "episode_info", model="sentiment", episode="b1-11", run_url=page) == 1
+    assert "headwatch_episode_info{" not in scrape(scenes.snapshot(scenes.quiet()))[0]
+    assert "headwatch_episode_info{" not in scrape(scenes.snapshot(scenes.cleared()))[0]
+
+
+def test_an_episode_without_a_page_for_people_has_an_empty_address():
+    text, _ = scrape(scenes.snapshot(scenes.alarmed(), episode_url=None, mlflow_run_url=None))
+    assert value(text, "episode_info", model="sentiment", episode="b1-11", run_url="") == 1
+    run = {"experiment_id": "1", "run_id": "0f" * 16, "run_url": ""}
+    assert value(text, "mlflow_run_info", model="sentiment", **run) == 1
+
+
+def test_the_time_of_all_runs_of_a_job_is_a_counter():
+    text, _ = scrape(scenes.snapshot())
+    assert value(text, "job_duration_seconds_total", model="sentiment", job_name="profile") == 90
 
 
 def test_openmetrics_is_served_where_it_is_asked_for():
@@ -127,7 +185,7 @@ def test_series_are_bounded_for_a_model_of_thousands_of_drifted_heads():
     assert value(text, "heads_drifted", model="sentiment") == 80 * 64
     assert sum(name == "headwatch_head_effect" for name, _ in series) == 10
     assert sum(name == "headwatch_measure_effect" for name, _ in series) == 20
-    assert len(series) < 80 * 10 + 5 * 10 + 3 * 20 + 150
+    assert len(series) < 80 * 10 + 5 * 10 + 3 * 20 + 200
 
 
 def test_two_channels_that_name_one_head_by_one_statistic_give_one_series():

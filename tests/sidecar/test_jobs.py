@@ -12,7 +12,8 @@ def test_a_job_that_works_is_noted_with_its_duration() -> None:
     ticks = count(100.0, 2.0)
     book = JobBook(clock=lambda: next(ticks))
     book.run("profile", lambda: None)
-    assert book.status() == {"profile": JobStatus(runs=1, last_duration=2.0, last_success=102.0)}
+    expected = JobStatus(runs=1, last_duration=2.0, total_duration=2.0, last_success=102.0)
+    assert book.status() == {"profile": expected}
 
 
 def test_a_job_that_fails_is_counted_and_keeps_its_last_success() -> None:
@@ -24,7 +25,8 @@ def test_a_job_that_fails_is_counted_and_keeps_its_last_success() -> None:
 
     book.run("probe", lambda: None)
     book.run("probe", fail)
-    assert book.status()["probe"] == JobStatus(runs=2, failures=1, last_duration=2.0, last_success=102.0)
+    expected = JobStatus(runs=2, failures=1, last_duration=2.0, total_duration=4.0, last_success=102.0)
+    assert book.status()["probe"] == expected
 
 
 def test_a_skipped_run_is_no_run() -> None:

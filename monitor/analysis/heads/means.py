@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,24 @@ class HeadMeans:
             total=self.total + other.total,
             squares=self.squares + other.squares,
         )
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Plain arrays for an npz file."""
+        return {
+            "measures": np.array(self.measures, dtype=np.str_),
+            "count": self.count,
+            "total": self.total,
+            "squares": self.squares,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> HeadMeans:
+        """The inverse of ``to_arrays``."""
+        count, total, squares = (
+            arrays[name].astype(np.float64, copy=False) for name in ("count", "total", "squares")
+        )
+        measures = tuple(str(name) for name in arrays["measures"])
+        return cls(measures=measures, count=count, total=total, squares=squares)
 
     @property
     def mean(self) -> Moments:

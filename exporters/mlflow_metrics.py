@@ -1,0 +1,58 @@
+"""A verdict's numbers as MLflow's metrics, named so that the charts of a run group themselves.
+
+MLflow puts the charts whose names agree before the last ``/`` in one section, and the sections in
+alphabetical order: ``alarm level`` comes first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from exporters.verdict_text import head_name
+
+Json = Mapping[str, Any]
+
+NAME_LIMIT = 250
+
+
+def window_metrics(verdict: Json) -> dict[str, float]:
+    """A window's numbers, named ``section/chart``.
+
+    ``alarm level/heads`` is the evidence over its limit: 1 raises an alarm. ``in alarm/heads`` is 0 or 1.
+    Heads have a chart only from the moment that they are named.
+    """
+    metrics: dict[str, float | None] = {
+        "window/samples": verdict["samples"],
+        "window/received": verdict["received"],
+        "evidence/all": verdict["evidence"],
+        "alarm level/all": _level(verdict),
+    }
+    for name, channel in verdict["channels"].items():
+        metrics[f"alarm level/{name}"] = _level(channel)
+        metrics[f"evidence/{name}"] = channel["evidence"]
+        metrics[f"in alarm/{name}"] = float(channel["alarm"])
+        for head in channel["top"]:
+            if head["named"]:
+                metrics[f"effect in sd/{head_name(head)} {head['statistic']}"] = head["effect"]
+        for item in channel["measures"]:
+            metrics[f"{name}/{item['measure']}"] = item["after"]
+    # A broken model's numbers may be none at all: null in JSON.
+    return {metric_name(name): value for name, value in metrics.items() if value is not None}
+
+
+def metric_name(name: str) -> str:
+    """The name with only what MLflow takes: letters, digits, ``_-. :`` and one ``/``; 250 characters.
+
+    >>> metric_name("prediction/p(positive)")
+    'prediction/p positive'
+    """
+    section, _, chart = name.partition("/")
+    plain = [" ".join(re.sub(r"[^\w\-. :]", " ", part).split()) for part in (section, chart)]
+    return "/".join(filter(None, plain))[:NAME_LIMIT].rstrip()
+
+
+def _level(item: Json) -> float | None:
+    evidence, limit = item["evidence"], item["limit"]
+    return None if evidence is None or not limit else evidence / limit

@@ -1,0 +1,1 @@
+"""Parts that every page shares: the skeleton, the look, palettes, the head map, highlighted text."""
