@@ -90,7 +90,8 @@ def test_a_survey_of_each_fourth_input_counts_through_the_batches() -> None:
         layers = random_layers(seed)
         for reducer in survey.start(layers.marks, layers.grams):
             layers.feed(reducer, block=14)
-        survey.finish(3)
+        survey.finish(np.ones(3, dtype=bool))
+        survey.commit()
         seen += [(seed, row) for row in range(3)]
     chosen = seen[::4]
     assert survey.samples == len(chosen) == 4
