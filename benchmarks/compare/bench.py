@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.compare.bench [--smoke]`` prints its tables and writes
 ``benchmarks/results/compare.json``. The model is the demo's (72 heads), the texts are sentences that
-it was not trained on. Zeroed heads, rounding and retraining go through the command line itself, exit
+it was not trained on. Zeroed outputs, rounding and retraining go through the command line itself, exit
 code and JSON; the other damages through the same functions without attributions. ``by behaviour`` is
 what the profiles alone name, with the hashes of the parameters unread.
 """
@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.compare.checkpoints import damaged, made, retrained, rounded
 from benchmarks.compare.table import tables
-from benchmarks.detection.faults import DAMAGES, Fault
+from benchmarks.detection.faults import DAMAGES, ZEROED, Fault
 from benchmarks.detection.models import sentiment
 from benchmarks.machine import machine
 from examples.sentiment.texts import rotten_tomatoes
@@ -54,7 +54,7 @@ def run_command(model: Path, candidate: Path, source: Path, fail_on: str = "any"
 
 
 def zeroed(model: Path, source: Path, most: int | None) -> list[Row]:
-    """One row per zeroed head, by the command."""
+    """One row per head whose output is zeroed, by the command."""
     rows = []
     for name, fault in islice(damaged("output_zeroed"), most):
         with made(model, fault) as candidate:
@@ -65,7 +65,7 @@ def zeroed(model: Path, source: Path, most: int | None) -> list[Row]:
 
 
 def otherwise_damaged(model: Path, source: Path, most: int | None) -> list[Row]:
-    """One row per head whose queries are permuted or noised, by the functions under the command."""
+    """One row per head and other damage, by the functions under the command."""
     from monitor.commands.samples import load_analyser, read_input
     from monitor.comparing.comparison import compare, floor_of
     from monitor.comparing.reading import read_model
@@ -80,9 +80,7 @@ def otherwise_damaged(model: Path, source: Path, most: int | None) -> list[Row]:
     before = read(model, gradient=True)
     floor = floor_of(before, read(model, "bfloat16"))
     rows = []
-    for damage in DAMAGES:
-        if damage == "output_zeroed":
-            continue
+    for damage in (*ZEROED, *DAMAGES[1:]):
         for name, fault in islice(damaged(damage), most):
             with made(model, fault) as candidate:
                 found = to_json(compare(before, read(candidate), floor))

@@ -8,6 +8,9 @@ from typing import Any
 Row = dict[str, Any]
 DAMAGES = {
     "output_zeroed": "output zeroed",
+    "values_zeroed": "values zeroed",
+    "queries_zeroed": "queries zeroed",
+    "keys_zeroed": "keys zeroed",
     "queries_permuted": "queries permuted",
     "queries_noised": "noise on the queries",
 }

@@ -28,6 +28,8 @@ from monitor.replay.settings import ModelSettings
 
 WEIGHTS = "model.safetensors"
 DAMAGES = ("output_zeroed", "queries_permuted", "queries_noised")
+ZEROED = MappingProxyType({"values_zeroed": "value", "queries_zeroed": "query", "keys_zeroed": "key"})
+"""The damages that `headwatch compare` is tried on besides; the part of the attention that goes."""
 Tensors = dict[str, torch.Tensor]
 
 
@@ -75,7 +77,7 @@ def changed_weights(change: Callable[[Tensors], None]) -> Callable[[Path], None]
 
 
 def damaged_head(layer: int, head: int, *, heads: int, damage: str) -> Fault:
-    """One head of a BERT: its output zeroed, its queries' rows permuted, or noise of their own sd added."""
+    """One head of a BERT: a part of it zeroed, its queries' rows permuted, or noise of their own sd added."""
 
     def change(tensors: Tensors) -> None:
         attention = f"bert.encoder.layer.{layer}.attention"
@@ -84,9 +86,12 @@ def damaged_head(layer: int, head: int, *, heads: int, damage: str) -> Fault:
             columns[:, _span(columns.shape[1], heads, head)] = 0.0
             return
         draw = torch.Generator().manual_seed(1000 * layer + head)
-        weight, bias = (tensors[f"{attention}.self.query.{kind}"] for kind in ("weight", "bias"))
+        part = ZEROED.get(damage, "query")
+        weight, bias = (tensors[f"{attention}.self.{part}.{kind}"] for kind in ("weight", "bias"))
         rows = _span(len(bias), heads, head)
-        if damage == "queries_permuted":
+        if damage in ZEROED:
+            weight[rows] = bias[rows] = 0.0
+        elif damage == "queries_permuted":
             order = torch.randperm(len(bias) // heads, generator=draw)
             weight[rows], bias[rows] = weight[rows][order], bias[rows][order]
         else:

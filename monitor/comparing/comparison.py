@@ -21,7 +21,6 @@ from monitor.comparing.reading import ModelReading
 from monitor.drift.changes import Changes, changes
 from monitor.records import HeadId, ModelIdentity
 
-PROBABILITY_NOISE = 1e-3
 Role = Literal["origin", "changed", "beside", "downstream", "still"]
 FailOn = Literal["any", "important"]
 
@@ -71,7 +70,8 @@ class Comparison:
     """``heads`` in the order of layers; ``origins`` those that the change began with, first one first.
 
     ``told_by``: what names them, ``weights`` or ``behaviour``; ``begins``: the strongest head of the
-    first layer that moved, read from behaviour alone; ``noise``: whether a noise floor was measured.
+    first layer that moved, read from behaviour alone; ``noise``: whether a noise floor was measured;
+    ``order``: the layers as they run (a decoder's self and cross attention take turns).
     """
 
     model: ModelIdentity
@@ -82,6 +82,7 @@ class Comparison:
     told_by: str
     begins: HeadId | None
     noise: bool
+    order: tuple[int, ...]
     changes: Changes
     predictions: PredictionAgreement | None
     attributions: AttributionAgreement | None
@@ -99,9 +100,8 @@ class Comparison:
 
     @property
     def answers_differ(self) -> bool:
-        """Whether a label flipped or a probability moved by more than rounding does."""
-        said = self.predictions
-        return said is not None and bool(said.flips or (said.largest_change or 0.0) > PROBABILITY_NOISE)
+        """Whether an answer is another, or moved by more than rounding does."""
+        return self.predictions is not None and self.predictions.differ
 
     @property
     def differs(self) -> bool:
@@ -133,8 +133,8 @@ def compare(before: ModelReading, after: ModelReading, floor: Values | None = No
     moves = effects(before.of_statistics(names), after.of_statistics(names))
     limit = limits(floor, moves.by_head.shape[:2])
     moved = moves.by_head > limit
-    places, told_by = origins(moves.by_head, moved, found)
-    first = first_moved(moves.by_head, moved)
+    places, told_by = origins(moves.by_head, moved, found, before.order)
+    first = first_moved(moves.by_head, moved, before.order)
     importance = None if before.importance is None else before.importance.astype(np.float64).mean(axis=0)
     heads = tuple(
         _head(place, names, moves, limit, importance, _weights(place, found), role)
@@ -150,6 +150,7 @@ def compare(before: ModelReading, after: ModelReading, floor: Values | None = No
         told_by=told_by,
         begins=None if first is None else HeadId(layer=first[0], head=first[1]),
         noise=floor is not None,
+        order=before.order or tuple(range(len(moved))),
         changes=found,
         predictions=prediction_agreement(before, after),
         attributions=attribution_agreement(before, after),

@@ -15,6 +15,7 @@ bfloat16's rounding, each of 72 heads, one head came over that, to 1.09 of its l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,16 +80,19 @@ def limits(floor: Values | None, shape: Place) -> Values:
     return least if floor is None else np.maximum(least, FLOOR_FACTOR * floor)
 
 
-def first_moved(by_head: Values, moved: NDArray[np.bool_]) -> Place | None:
-    """The strongest head of the first layer in which one moved: later layers only inherit it."""
-    layers = np.flatnonzero(moved.any(axis=1))
-    if not len(layers):
-        return None
-    layer = int(layers[0])
-    return layer, int(np.where(moved[layer], by_head[layer], -1.0).argmax())
+def first_moved(by_head: Values, moved: NDArray[np.bool_], order: Sequence[int] = ()) -> Place | None:
+    """The strongest head of the first layer in which one moved: later layers only inherit it.
+
+    ``order``: the layers as they run; empty where they are numbered so.
+    """
+    there = np.asarray(moved.any(axis=1))
+    layer = next((layer for layer in order or range(len(moved)) if there[layer]), None)
+    return None if layer is None else (layer, int(np.where(moved[layer], by_head[layer], -1.0).argmax()))
 
 
-def origins(by_head: Values, moved: NDArray[np.bool_], found: Changes) -> tuple[tuple[Place, ...], str]:
+def origins(
+    by_head: Values, moved: NDArray[np.bool_], found: Changes, order: Sequence[int] = ()
+) -> tuple[tuple[Place, ...], str]:
     """The heads that the change began with, and by what they are told: ``weights`` or ``behaviour``.
 
     Where parameters are known to differ, those heads whose own do, if nothing else differs and they
@@ -97,6 +101,7 @@ def origins(by_head: Values, moved: NDArray[np.bool_], found: Changes) -> tuple[
     if found.parameters:
         alone = not found.layers and not found.modules and len(found.heads) <= MOST_ORIGINS
         places = [(item.layer, item.head) for item in found.heads] if alone else []
-        return tuple(sorted(places, key=lambda place: (place[0], -by_head[place]))), "weights"
-    first = first_moved(by_head, moved)
+        turn = {layer: place for place, layer in enumerate(order or range(len(moved)))}
+        return tuple(sorted(places, key=lambda place: (turn[place[0]], -by_head[place]))), "weights"
+    first = first_moved(by_head, moved, order)
     return (() if first is None else (first,)), "behaviour"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from monitor.comparing.comparison import Comparison, HeadChange
-from monitor.comparing.summary import number, sentences
+from monitor.comparing.summary import answer_facts, number, sentences
 from monitor.drift.changes import parts
 from monitor.report.html.head_view import SCRIPT, HeadView, head_view
 from monitor.report.html.head_view import STYLE as HEAD_VIEW_STYLE
@@ -55,14 +55,10 @@ def page(found: Comparison, example: tuple[str, HeadView] | None = None) -> str:
 
 
 def _facts(found: Comparison) -> str:
-    said, same = found.predictions, found.attributions
+    same = found.attributions
     rows = [
         ("heads moved", f"{len(found.moved)} of {len(found.heads)}"),
-        ("labels flipped", "–" if said is None else f"{len(said.flips)} of {said.samples}"),
-        (
-            "probability moved",
-            "–" if said is None or said.mean_change is None else f"{said.mean_change:.3f} on average",
-        ),
+        *answer_facts(found),
         ("attributions agree", "–" if same is None else f"{same.mean:.2f} rank correlation"),
         ("samples", str(found.samples)),
     ]
@@ -179,7 +175,7 @@ def _flips(found: Comparison) -> str:
     more = f"<p class=note>and {len(said.flips) - SHOWN} more</p>" if len(said.flips) > SHOWN else ""
     head = "<tr><th scope=col>sample</th><th scope=col>model</th><th scope=col>candidate</th></tr>"
     return (
-        "<section><h2>Labels that flipped</h2><table class=heads>"
+        "<section><h2>Answers that changed</h2><table class=heads>"
         f"<thead>{head}</thead><tbody>{rows}</tbody></table>{more}</section>"
     )
 

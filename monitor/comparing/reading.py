@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.analyse import Analyser
+from monitor.comparing.decisions import Decisions, decisions_of
 from monitor.records import Array, ModelIdentity, Prediction, Sample
+from monitor.replay.stacks import run_order
 from monitor.replay.tokens import Encoded
 
 
@@ -17,9 +19,11 @@ from monitor.replay.tokens import Encoded
 class ModelReading:
     """One checkpoint on the samples that it takes; every field after the first two has one entry a sample.
 
-    ``rows`` are the token ids that it read; ``profile`` (sample, layer, head, statistic).
+    ``rows`` are the token ids that it read; ``profile`` (sample, layer, head, statistic). ``kinds`` of
+    answer and ``decisions`` say what it answered; ``embeddings`` (sample, hidden) are a plain encoder's.
     ``attributions`` gradient x input of each sample's content tokens, and ``importance``
     (sample, layer, head) by Michel et al. 2019: both None for a model that takes no embeddings.
+    ``order``: the layers as they run; empty where they are numbered so.
     """
 
     identity: ModelIdentity
@@ -28,8 +32,12 @@ class ModelReading:
     rows: tuple[tuple[int, ...], ...]
     profile: Array
     predictions: tuple[Prediction | None, ...]
+    kinds: tuple[str, ...]
+    decisions: tuple[Decisions, ...]
+    embeddings: Array | None
     attributions: tuple[Array, ...] | None
     importance: Array | None
+    order: tuple[int, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -49,13 +57,15 @@ class ModelReading:
 
     def take(self, chosen: NDArray[np.intp]) -> ModelReading:
         """The samples at ``chosen``, in that order."""
-        return ModelReading(
-            identity=self.identity,
-            statistics=self.statistics,
+        return replace(
+            self,
             samples=tuple(self.samples[i] for i in chosen),
             rows=tuple(self.rows[i] for i in chosen),
             profile=self.profile[chosen],
             predictions=tuple(self.predictions[i] for i in chosen),
+            kinds=tuple(self.kinds[i] for i in chosen),
+            decisions=tuple(self.decisions[i] for i in chosen),
+            embeddings=None if self.embeddings is None else self.embeddings[chosen],
             attributions=None if self.attributions is None else tuple(self.attributions[i] for i in chosen),
             importance=None if self.importance is None else self.importance[chosen],
         )
@@ -74,18 +84,29 @@ def read_model(
     """
     encoded, refused = analyser.encode(samples)
     rows = list(encoded.values())
-    identity, gradient = analyser.model.identity, gradient and analyser.model.takes_gradient
+    model = analyser.model
+    identity, gradient = model.identity, gradient and model.takes_gradient
     shape = (len(rows), identity.layers, identity.heads)
     profile = np.zeros((*shape, len(analyser.statistics)), dtype=np.float32)
     importance = np.zeros(shape, dtype=np.float32)
     predictions: list[Prediction | None] = [None] * len(rows)
+    kinds = [""] * len(rows)
+    decisions: list[Decisions] = [()] * len(rows)
+    embeddings: list[Array] = [np.zeros(0, dtype=np.float32)] * len(rows)
     attributions: list[Array] = [np.zeros(0, dtype=np.float32)] * len(rows)
     done = 0
-    for members in analyser.model.plan(rows):
-        reading = analyser.read([rows[i] for i in members], gradient=gradient)
+    for members in model.plan(rows):
+        own = [rows[i] for i in members]
+        batch = model.batch(own)
+        kind = model.kind_of(batch)
+        reading = analyser.read_batch(batch, gradient=gradient, rows=own)
+        decided = decisions_of(reading.answers, kind, identity.labels)
         profile[members] = reading.profile
         for place, member in enumerate(members):
             predictions[member] = reading.predictions[place]
+            kinds[member], decisions[member] = kind, decided[place]
+            if kind == "embedding":
+                embeddings[member] = reading.answers[place].detach().float().cpu().numpy()
             if reading.gradient_times_input is not None:
                 attributions[member] = reading.gradient_times_input[place, _content(rows[member])]
         if reading.importance is not None:
@@ -100,8 +121,12 @@ def read_model(
         rows=tuple(row.ids for row in rows),
         profile=profile,
         predictions=tuple(predictions),
+        kinds=tuple(kinds),
+        decisions=tuple(decisions),
+        embeddings=np.stack(embeddings) if "embedding" in kinds else None,
         attributions=tuple(attributions) if gradient else None,
         importance=importance if gradient else None,
+        order=run_order(model.finding.stacks),
     ), tuple(refused)
 
 

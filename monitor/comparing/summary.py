@@ -6,12 +6,45 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from monitor.comparing.agreement import PredictionAgreement
 from monitor.comparing.comparison import Comparison, HeadChange
 from monitor.comparing.effects import FLOOR_FACTOR, TOLERANCE
 from monitor.drift.changes import parts
 
 SCHEMA = 1
 NAMED = 3
+UNDECIDED = ("value", "embedding")
+COUNTED = {
+    "classes": "labels flipped",
+    "labels": "labels crossed 0.5",
+    "tokens": "token labels flipped",
+    "span": "answers changed",
+    "token": "next tokens changed",
+    "completion": "served tokens have another likeliest token",
+    "mixed": "answers' tokens changed",
+}
+MOVED = {
+    "classes": "the probability of the model's label",
+    "labels": "the probability of a sample's most moved label",
+    "tokens": "a label's share of a sample's tokens",
+    "span": "the probability of the model's answer",
+    "token": "the probability of the model's token",
+    "completion": "the probability of the served tokens",
+    "mixed": "the probability of the answer",
+    "value": "The value",
+    "embedding": "The embedding",
+}
+ASKED_ALIKE = {
+    "classes": "Where the labels agree, ",
+    "labels": "Where the likeliest label is the same, ",
+    "tokens": "Where all labels agree, ",
+    "span": "Where the answers agree, ",
+    "token": "Where the tokens agree, ",
+    "mixed": "Where the answers agree, ",
+    "completion": "",
+    "value": "",
+    "embedding": "",
+}
 
 
 def sentences(found: Comparison) -> tuple[str, ...]:
@@ -57,7 +90,7 @@ def _others(found: Comparison) -> str:
     if not others:
         which = "other head" if found.origins else "head"
         return f"No {which} of {len(found.heads)} moved by more than {over}."
-    layer = min(item.head.layer for item in others)
+    layer = min((item.head.layer for item in others), key=found.order.index)
     named = ", ".join(str(item.head) for item in others[:NAMED])
     which = "other heads" if found.origins else f"of {len(found.heads)} heads"
     return f"{len(others)} {which} moved by more than {over}, from layer {layer} on; most: {named}."
@@ -67,23 +100,56 @@ def _answers(found: Comparison) -> str:
     said = found.predictions
     if said is None:
         return "The model predicts no label."
-    flips = f"{len(said.flips)} of {said.samples} labels flipped"
+    moved = _moved_answers(said)
+    if said.kind == "value":
+        return f"{moved}; over the samples its sd is {number(said.spread or 0.0)}."
+    if said.kind == "embedding":
+        return f"{moved}."
+    counted = f"{_counted(said)} {COUNTED[said.kind]}"
+    if said.changed and said.decisions != said.samples:
+        counted += f", in {len(said.flips)} of {said.samples} samples"
+    return f"{counted}; {moved}." if moved else f"{counted}."
+
+
+def _counted(said: PredictionAgreement) -> str:
+    return f"{said.changed} of {said.decisions}"
+
+
+def _moved_answers(said: PredictionAgreement) -> str:
+    """How far the answers moved; empty where it is not known."""
     if said.mean_change is None or said.largest_change is None:
-        return f"{flips}."
-    return (
-        f"{flips}; the probability of the model's label moved by {said.mean_change:.3f} on average, "
-        f"{said.largest_change:.3f} at most."
-    )
+        return ""
+    where = f" (over the {said.known} where both name the same)" if said.known < said.samples else ""
+    mean, largest = _amount(said, said.mean_change), _amount(said, said.largest_change)
+    return f"{MOVED[said.kind]} moved by {mean} on average, {largest} at most{where}"
+
+
+def _amount(said: PredictionAgreement, value: float) -> str:
+    if not math.isfinite(value) or said.kind == "value":
+        return number(value)
+    return f"{value:.3f} of its length" if said.kind == "embedding" else f"{value:.3f}"
+
+
+def answer_facts(found: Comparison) -> tuple[tuple[str, str], ...]:
+    """What became of the answers, each as a title and a figure."""
+    said = found.predictions
+    if said is None:
+        return (("labels flipped", "–"), ("probability moved", "–"))
+    what = f"{said.kind} moved" if said.kind in UNDECIDED else "probability moved"
+    moved = "–" if said.mean_change is None else f"{_amount(said, said.mean_change)} on average"
+    if said.kind in UNDECIDED:
+        return ((what, moved),)
+    return ((COUNTED[said.kind], _counted(said)), (what, moved))
 
 
 def _reasons(found: Comparison) -> str:
-    same = found.attributions
+    same, said = found.attributions, found.predictions
     if same is None:
         return "Attributions cannot be compared."
-    return (
-        f"Where the labels agree, gradient x input ranks the tokens with correlation {same.mean:.2f} on "
-        f"average, {same.lowest:.2f} at the lowest ({same.samples} samples)."
-    )
+    alike = ASKED_ALIKE[said.kind] if said is not None else ""
+    ranks = f"gradient x input ranks the tokens with correlation {same.mean:.2f} on average"
+    sentence = f"{alike}{ranks}, {same.lowest:.2f} at the lowest ({same.samples} samples)."
+    return f"{sentence[0].upper()}{sentence[1:]}"
 
 
 def number(value: float) -> str:

@@ -218,7 +218,8 @@ def _parameter_hashes(network: Any, finding: Finding, batch: Batch) -> Parameter
     """The longest row alone: without padding every feature of a head has a gradient."""
     longest = batch.take(batch.real.sum(dim=1).argmax().unsqueeze(0))
     call = arguments(network, longest, None, positions=False)
-    return parameter_hashes(network, finding.projections, finding.head_count, lambda: network(**call))
+    heads, projections = finding.head_count, finding.projections
+    return parameter_hashes(network, projections, heads, lambda: network(**call), finding.stacks)
 
 
 def _statistics(finding: Finding) -> tuple[str, ...]:

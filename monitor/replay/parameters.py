@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from monitor.replay.finding import Stack
 from monitor.replay.head_parts import Share, head_shares, share_axis
 from monitor.replay.projection import Projection
 
@@ -29,8 +30,11 @@ def parameter_hashes(
     projections: Sequence[Projection] | None,
     heads: int,
     forward: Callable[[], object],
+    stacks: Sequence[Stack] = (),
 ) -> ParameterHashes:
     """Hash every part of a loaded model; ``forward`` runs it on one row without padding.
+
+    ``stacks``: each layer's stack in an encoder-decoder, empty in all other models.
 
     Where no output projection is known, or no gradient can be taken, ``heads`` and ``layers`` are
     empty and all parameters are told by their module.
@@ -39,15 +43,14 @@ def parameter_hashes(
     shares = None if projections is None else head_shares(network, projections, heads, forward)
     if projections is None or shares is None:
         return ParameterHashes(heads=(), layers=(), others=_by_module(state))
-    names = _layer_names([projection.name for projection in projections])
+    layers = layer_parameters(list(state), [projection.name for projection in projections], stacks)
     hashed = tuple(tuple(_digest(_slices(head)) for head in layer) for layer in shares)
-    layers = tuple(_digest(_rest(state, name, layer)) for name, layer in zip(names, shares, strict=True))
-    outside = {
-        name: tensor
-        for name, tensor in state.items()
-        if not any(name.startswith(f"{prefix}.") for prefix in names)
-    }
-    return ParameterHashes(heads=hashed, layers=layers, others=_by_module(outside))
+    inside = {name for names in layers for name in names}
+    return ParameterHashes(
+        heads=hashed,
+        layers=tuple(_digest(_rest(state, own, layer)) for own, layer in zip(layers, shares, strict=True)),
+        others=_by_module({name: tensor for name, tensor in state.items() if name not in inside}),
+    )
 
 
 def _slices(shares: Sequence[Share]) -> Iterator[tuple[str, Tensor]]:
@@ -61,15 +64,14 @@ def _slices(shares: Sequence[Share]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _rest(
-    state: Mapping[str, Tensor], prefix: str, layer: Sequence[Sequence[Share]]
+    state: Mapping[str, Tensor], names: Sequence[str], layer: Sequence[Sequence[Share]]
 ) -> Iterator[tuple[str, Tensor]]:
     """What no head of a layer owns: its other parameters, and left-over slices of the heads' modules."""
     owned: dict[str, Share] = {}
     for share in (share for head in layer for share in head):
         owned[share.name] = share.joined(owned.get(share.name))
-    for name, tensor in state.items():
-        if not name.startswith(f"{prefix}."):
-            continue
+    for name in names:
+        tensor = state[name]
         owner = owned.get(name.rpartition(".")[0])
         axis = None if owner is None else share_axis(owner, tensor)
         if owner is None or axis is None:
@@ -78,8 +80,62 @@ def _rest(
             yield name, tensor.index_select(axis, (~owner.chosen).nonzero().flatten().to(tensor.device))
 
 
+def layer_parameters(
+    parameters: Sequence[str], projections: Sequence[str], stacks: Sequence[Stack]
+) -> list[list[str]]:
+    """The parameters of each layer, heads included, by the names of the layers' output projections.
+
+    Where self and cross attention share a block, each has what lies below its own attention; what
+    else is in the block (its feed-forward part) belongs to the cross attention, which runs last.
+
+    >>> names = ["d.0.self.o.w", "d.0.cross.o.w", "d.0.fc.w", "d.1.self.o.w", "d.1.cross.o.w", "top.w"]
+    >>> outputs = ["d.0.self.o", "d.1.self.o", "d.0.cross.o", "d.1.cross.o"]
+    >>> stacks = ["decoder", "decoder", "cross", "cross"]
+    >>> for layer in layer_parameters(names, outputs, stacks):
+    ...     print(*layer)
+    d.0.self.o.w
+    d.1.self.o.w
+    d.0.cross.o.w d.0.fc.w
+    d.1.cross.o.w
+    """
+    blocks = _blocks(projections, stacks)
+    own = [_attention(projections, blocks, layer) for layer in range(len(blocks))]
+    found = []
+    for layer, block in enumerate(blocks):
+        others = [n for n, other in enumerate(blocks) if other == block and own[n] != own[layer]]
+        whole = block if all(n < layer for n in others) else own[layer]
+        taken = tuple(f"{own[n]}." for n in others)
+        found.append(
+            [name for name in parameters if name.startswith(f"{whole}.") and not name.startswith(taken)]
+        )
+    return found
+
+
+def _blocks(names: Sequence[str], stacks: Sequence[Stack]) -> list[str]:
+    """The module that holds each layer; every stack counts its own layers."""
+    stacks = stacks or ["encoder"] * len(names)
+    found = [""] * len(names)
+    for stack in dict.fromkeys(stacks):
+        own = [layer for layer, other in enumerate(stacks) if other == stack]
+        for layer, block in zip(own, _layer_names([names[layer] for layer in own]), strict=True):
+            found[layer] = block
+    return found
+
+
+def _attention(projections: Sequence[str], blocks: Sequence[str], layer: int) -> str:
+    """The attention module of a layer that shares its block: the path up to where the block's part."""
+    block, own = blocks[layer], projections[layer].split(".")
+    paths = [name.split(".") for name, other in zip(projections, blocks, strict=True) if other == block]
+    start = block.count(".") + 1
+    parts = (
+        place for place in range(start, min(map(len, paths))) if len({path[place] for path in paths}) > 1
+    )
+    place = next(parts, start - 1)
+    return ".".join(own[: place + 1])
+
+
 def _layer_names(names: Sequence[str]) -> list[str]:
-    """The module that holds each layer: the path up to where the layers' paths part.
+    """The module that holds each layer of a stack: the path up to where the layers' paths part.
 
     >>> _layer_names(["h.0.attention.out", "h.1.attention.out"])
     ['h.0', 'h.1']

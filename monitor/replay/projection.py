@@ -66,11 +66,13 @@ def find_projections(
     ``contexts`` per layer (batch, query, head x dim): the attention output as it was computed.
     """
     found: list[Projection] = []
+    left = list(calls)
     for layer, context in enumerate(contexts):
-        projection = _of_layer(layer, context, calls, heads)
+        place, projection = _of_layer(layer, context, left, heads)
         if projection is None:
             return None
         found.append(projection)
+        del left[place]  # layers whose values are all 0 have equal contexts; each has its own call
     return tuple(found)
 
 
@@ -90,14 +92,17 @@ def contexts_of_matrices(
     return tuple(contexts)
 
 
-def _of_layer(layer: int, context: Tensor, calls: Sequence[ModuleCall], heads: int) -> Projection | None:
-    for call in calls:
+def _of_layer(
+    layer: int, context: Tensor, calls: Sequence[ModuleCall], heads: int
+) -> tuple[int, Projection | None]:
+    """Which of the calls is the layer's projection, and what it is."""
+    for place, call in enumerate(calls):
         same = call.given.shape == context.shape and torch.equal(call.given, context)
         weight = affine_weight(call) if same else None
         if weight is not None:
             grams = _head_grams(weight, heads)
-            return Projection(layer=layer, name=call.name, module=call.module, grams=grams)
-    return None
+            return place, Projection(layer=layer, name=call.name, module=call.module, grams=grams)
+    return -1, None
 
 
 def _head_grams(weight: Tensor, heads: int) -> Tensor:

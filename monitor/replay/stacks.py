@@ -6,6 +6,7 @@ Not by shapes: a decoder that has read as many tokens as the encoder has square 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from monitor.replay.finding import Stack
@@ -27,6 +28,19 @@ def stack_of(name: str, network: Any) -> Stack:
     if name.startswith(f"{_encoder_name(network)}."):
         return "encoder"
     return "cross" if any(_CROSS.match(part) for part in name.split(".")[-2:]) else "decoder"
+
+
+def run_order(stacks: Sequence[Stack]) -> tuple[int, ...]:
+    """The layers of an encoder-decoder in the order in which they run: a decoder's two take turns.
+
+    >>> run_order(["encoder", "encoder", "decoder", "decoder", "cross", "cross"])
+    (0, 1, 2, 4, 3, 5)
+    """
+    blocks = {layer: layer - list(stacks).index(stack) for layer, stack in enumerate(stacks)}
+    turns = {
+        layer: (stack != "encoder", blocks[layer], stack == "cross") for layer, stack in enumerate(stacks)
+    }
+    return tuple(sorted(turns, key=turns.__getitem__))
 
 
 def layers_there(network: Any, stacks: int) -> int:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from benchmarks.compare.bench import run_command
 from benchmarks.compare.checkpoints import DRAWS, made, rounded
 from benchmarks.compare.table import tables
-from benchmarks.detection.faults import DAMAGES
+from benchmarks.detection.faults import DAMAGES, ZEROED
 from tests.models import save_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -20,12 +20,13 @@ RESULT = json.loads((ROOT / "benchmarks" / "results" / "compare.json").read_text
 PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
 
 
-def test_each_of_the_72_zeroed_heads_is_named_alone_and_fails():
-    rows = [row for row in RESULT["damaged"] if row["damage"] == "output_zeroed"]
+@pytest.mark.parametrize("damage", ["output_zeroed", *ZEROED])
+def test_each_of_the_72_zeroed_heads_is_named_alone_and_fails(damage):
+    rows = [row for row in RESULT["damaged"] if row["damage"] == damage]
     assert {row["head"] for row in rows} == {f"L{layer}H{head}" for layer in range(6) for head in range(12)}
     assert all(row["named"] == [row["head"]] for row in rows)
     assert all(row["by_behaviour"] == row["head"] for row in rows)
-    assert {row["exit_code"] for row in rows} == {3}
+    assert all(row["fails"]["any"] and row.get("exit_code", 3) == 3 for row in rows)
     assert all(row["fails"]["important"] == row["important"] for row in rows)
 
 
@@ -77,5 +78,5 @@ def test_the_command_is_run_as_it_stands_and_its_failure_is_told(tmp_path):
         run_command(folder, tmp_path / "none", source)
 
 
-def test_the_damages_tried_are_those_of_the_detection_benchmark():
-    assert {row["damage"] for row in RESULT["damaged"]} == set(DAMAGES)
+def test_the_damages_tried_are_those_of_the_detection_benchmark_and_the_zeroed_parts():
+    assert {row["damage"] for row in RESULT["damaged"]} == {*DAMAGES, *ZEROED}

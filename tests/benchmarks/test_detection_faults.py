@@ -17,7 +17,7 @@ from benchmarks.detection.extraction import (
     save_pool,
     save_reading,
 )
-from benchmarks.detection.faults import DAMAGES, WEIGHTS, Fault, damaged_head, loaded, pipeline_faults
+from benchmarks.detection.faults import DAMAGES, WEIGHTS, ZEROED, Fault, damaged_head, loaded, pipeline_faults
 from benchmarks.detection.models import logistic_regression
 from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
@@ -64,6 +64,18 @@ def test_damage_changes_the_weights_of_one_head_only(tiny_classifier, tmp_path, 
     assert torch.equal(after[name][16:], before[name][16:])
     if damage == "queries_permuted":
         assert sorted(after[name][:16, 0].tolist()) == sorted(before[name][:16, 0].tolist())
+
+
+@pytest.mark.parametrize("damage", ZEROED)
+def test_a_head_that_is_zeroed_loses_one_part_and_nothing_else(tiny_classifier, tmp_path, damage):
+    before = load_file(tiny_classifier / WEIGHTS)
+    with loaded(tiny_classifier, damaged_head(1, 0, heads=2, damage=damage)) as model:
+        after = model.network.state_dict()
+    part = f"bert.encoder.layer.1.attention.self.{ZEROED[damage]}"
+    for name, tensor in before.items():
+        own = name.startswith(f"{part}.")
+        assert torch.equal(after[name][16:] if own else after[name], tensor[16:] if own else tensor)
+        assert not own or not after[name][:16].any()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

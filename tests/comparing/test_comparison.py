@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from benchmarks.detection.faults import Fault, changed_weights
+from benchmarks.detection.faults import ZEROED, Fault, changed_weights, damaged_head
 from monitor.comparing.comparable import mismatch, reading_mismatch
 from monitor.comparing.comparison import compare, floor_of
 from monitor.records import HeadId
@@ -43,6 +43,17 @@ def test_a_zeroed_head_is_named_by_its_weights_and_by_behaviour_alone(candidate,
             assert item.moved is False or item.head.layer > layer
     assert found.differs
     assert found.fails("any")
+
+
+@pytest.mark.parametrize("damage", ZEROED)
+@pytest.mark.parametrize("head", range(HEADS))
+def test_a_head_whose_values_queries_or_keys_are_zero_is_named(candidate, bert_reading, damage, head):
+    after = read(candidate(damaged_head(1, head, heads=HEADS, damage=damage)))
+    found = compare(bert_reading, after)
+    damaged = HeadId(layer=1, head=head)
+    assert (found.changes.heads, found.changes.layers, found.changes.modules) == ((damaged,), (), ())
+    assert [item.head for item in found.origins] == [damaged]
+    assert found.begins == damaged
 
 
 @pytest.mark.parametrize("family,name", [

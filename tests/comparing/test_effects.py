@@ -79,6 +79,14 @@ def test_a_head_under_its_own_limit_is_not_the_strongest():
     assert first_moved(by_head, np.array([[False, True]])) == (0, 1)
 
 
+def test_where_stacks_take_turns_the_first_layer_is_the_one_that_runs_first():
+    by_head = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0], [0.3, 2.0]])
+    assert first_moved(by_head, by_head > 0.01, (0, 1, 3, 2)) == (3, 1)
+    assert first_moved(by_head, by_head > 0.01) == (2, 1)
+    found = Changes(files=True, compared=True, heads=heads((2, 0), (3, 0)))
+    assert origins(by_head, by_head > 0.01, found, (0, 1, 3, 2))[0] == ((3, 0), (2, 0))
+
+
 SIZES = np.array([[0.0, 0.0], [0.3, 2.0], [9.0, 0.1]])
 MOVED = SIZES > 0.01
 
