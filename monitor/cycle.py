@@ -27,27 +27,17 @@ from monitor.drift.detector import WindowFacts
 from monitor.errors import HeadwatchError
 from monitor.judging import Given, judge_given
 from monitor.live import attribution_evidence, evidence, promotion
-from monitor.live.episode_report import MOST_POINTS, EpisodeSources, episode_report
+from monitor.live.episodes import Episode, EpisodeReporter
 from monitor.live.in_force import BaselineInForce
 from monitor.live.integrated_words import IntegratedWords
 from monitor.live.learning import LiveBaseline
 from monitor.live.new_normal import NewNormal
-from monitor.live.reporting import (
-    NO_EXAMPLES,
-    NONE_YET,
-    Attributed,
-    EpisodeAttributions,
-    examples,
-    gained_words,
-    kept_report,
-    shared_words,
-)
+from monitor.live.reporting import Attributed, gained_words, shared_words
 from monitor.live.unjudged import unjudged
 from monitor.live.watched_model import WatchedModel
 from monitor.live.window_figures import window_figures
 from monitor.privacy import WordPrivacy
 from monitor.records import (
-    Attribution,
     Baseline,
     Features,
     OutboxRecord,
@@ -57,7 +47,6 @@ from monitor.records import (
     WindowFigures,
 )
 from monitor.replay.source import resolve_source
-from monitor.report.episode_data import EpisodeReport, Example
 from monitor.sampling import subsample
 from monitor.stacking import stack
 from monitor.state.rows import WindowRow
@@ -121,7 +110,7 @@ class Cycle:
         self._store = store
         self._privacy = privacy
         self._sinks = sinks
-        self._attributions = EpisodeAttributions()
+        self._reporter = EpisodeReporter(store=store, standing=self.standing, clock=clock)
         self._clock = clock
         self._should_stop = should_stop
         self._rollout_declared = False
@@ -274,7 +263,7 @@ class Cycle:
                 meta |= self.learning.attributed(attribution_evidence.attribution_metrics(attributions))
             self._store.commit_attribution(index, outbox=(), meta=meta)
             return
-        records, told = [], list[EpisodeReport]()
+        records, keep = [], dict[str, str]()
         if attributions:
             head_metrics = survey.metrics()
             self.attribution = {**attribution_evidence.attribution_metrics(attributions), **head_metrics}
@@ -292,21 +281,19 @@ class Cycle:
                     heads=survey.to_json() if head_metrics else None,
                 )
             ]
-            self._attributions.add(
+            episode = self._episode()
+            self._reporter.take(
                 index,
                 Attributed(
                     samples=len(attributions),
                     metrics=self.attribution,
                     words=public,
-                    examples=self._examples(samples, attributions, known),
+                    examples=episode.examples(self.analyser, samples, attributions, known=known),
                 ),
             )
-            newer = self._newer_report(index)
-            if newer is not None:
-                verdict, report = newer
-                records.append(evidence.attributed_record(verdict, index, self._clock(), report))
-                told.append(report)
-        meta = {**self._words.take(words, self._context(), self._clock()), **kept_report(told)}
+            newer, keep = self._reporter.attributed(episode, index)
+            records += newer
+        meta = {**self._words.take(words, self._context(), self._clock()), **keep}
         self._store.commit_attribution(index, outbox=self._wanted(records), meta=meta)
 
     def _context(self) -> str:
@@ -338,14 +325,9 @@ class Cycle:
         state, verdict = judge_given(
             force.detector, force.state, given, word_name=self._privacy.name, stream=self._state_id
         )
-        told: list[EpisodeReport] = []
-
-        def report() -> EpisodeReport | None:
-            told.extend(filter(None, [self._report(verdict, features, survey)]))
-            return told[-1] if told else None
-
+        made = self._reporter.of_window(self._episode(), verdict, features, survey)
         records = evidence.verdict_records(
-            verdict, self.verdict, features, force.detector.baseline, report=report
+            verdict, self.verdict, features, force.detector.baseline, report=made.report
         )
         self._store.commit_verdict(
             row.index,
@@ -356,74 +338,28 @@ class Cycle:
             keep_features=False,
             episode=self.standing.pack(features, self._context(), survey) if verdict.alarm else None,
             episode_over=not verdict.alarm,
-            meta={**self._words.judged(self._context(), alarm=verdict.alarm), **kept_report(told)},
+            meta={**self._words.judged(self._context(), alarm=verdict.alarm), **made.to_keep()},
         )
         force.state = state
         if verdict.alarm:
             self.standing.add(row.index, features)
         else:
             self.standing.forget()
-            self._attributions.forget(before=row.index - RISING)
+            self._reporter.forget(before=row.index - RISING)
         baseline = force.detector.baseline
         self.figures = window_figures(features, baseline, self._privacy.name) if len(features) else None
         self._note(verdict)
 
-    # --- the report of an episode -------------------------------------------------------------
-
-    def _report(
-        self, verdict: Verdict, features: Features | None = None, survey: SurveySums | None = None
-    ) -> EpisodeReport | None:
-        """The episode that stands, or that ``verdict`` closes, with a window that is not kept yet."""
-        told = verdict if verdict.alarm else self.verdict
-        if told is None or self.baseline is None:
-            return None
-        context = self._context()
-        during, surveyed = self.standing.features(context), self.standing.survey(context)
-        if verdict.alarm and features is not None:
-            during = features if during is None else Features.concatenate([during, features])
-            surveyed = surveyed if survey is None else surveyed.merge(survey)
-        if during is None:
-            return None
-        earlier = self._store.verdicts(verdict.window - MOST_POINTS, limit=MOST_POINTS)
-        history = [Verdict.from_json(json.loads(text)) for text in earlier]
-        attributed = self._attributions.since(told.since or 0)
-        return episode_report(
-            EpisodeSources(
-                verdict=told,
-                baseline=self.baseline,
-                during=during,
-                made=self._clock(),
-                ended=None if verdict.alarm else verdict.end,
-                survey=surveyed.record(),
-                reading=self.model.reading,
-                history=[*(item for item in history if item.window != verdict.window), verdict],
-                attributed=attributed,
-                without_examples=NONE_YET if self.config.privacy.example_texts else NO_EXAMPLES,
-                hidden_below=self._privacy.minimum_requests,
-            )
-        )
-
-    def _newer_report(self, index: int) -> tuple[Verdict, EpisodeReport] | None:
-        """The standing episode's report again, where a window since the change was attributed."""
-        verdict = self.verdict
-        if verdict is None or not verdict.alarm or index < (verdict.since or 0):
-            return None
-        report = self._report(verdict)
-        return None if report is None else (verdict, report)
-
-    def _examples(
-        self, samples: Sequence[Sample], attributions: Sequence[Attribution], known: frozenset[str]
-    ) -> tuple[Example, ...]:
-        """None unless the user has asked for them: an example is a request's text."""
-        if not self.config.privacy.example_texts:
-            return ()
-        encoded, _ = self.analyser.encode(samples)
-        return examples(
-            attributions,
-            {samples[place].id: row for place, row in encoded.items()},
-            known=known,
-            telling=gained_words(self.verdict),
+    def _episode(self) -> Episode:
+        """What the report of an episode needs of this moment."""
+        assert self.baseline is not None
+        return Episode(
+            baseline=self.baseline,
+            verdict=self.verdict,
+            reading=self.model.reading,
+            context=self._context(),
             privacy=self._privacy,
+            example_texts=self.config.privacy.example_texts,
         )
 
     def _pass_over(self, row: WindowRow, features: Features) -> None:

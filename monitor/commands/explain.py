@@ -102,6 +102,7 @@ def explain(
     from monitor.analyse import Analyser
     from monitor.commands.explained_table import print_explanation
     from monitor.commands.explanation import cut_short, sentences, to_json
+    from monitor.commands.progress import working
     from monitor.commands.samples import load_analyser
 
     loaded = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
@@ -112,7 +113,8 @@ def explain(
             "`headwatch profile` still works"
         )
     row = _encoded(analyser, sample, image)
-    explained = analyser.attribute([sample])[0]
+    with working("explaining"):
+        explained = analyser.attribute([sample])[0]
     read = len(row.ids)
     told: dict[str, Any] = {
         "predicts": analyser.model.predicts,

@@ -92,7 +92,9 @@ def load_analyser(
             "dtype": dtype,
         }
     )
-    with named_as_options():
+    from monitor.commands.progress import working
+
+    with named_as_options(), working("loading the model"):
         return Analyser(load_model(settings), AnalysisSettings(gradient_attribution=gradient))
 
 

@@ -10,12 +10,12 @@ from typing import TextIO
 
 from rich.console import Console
 
-NARROWEST, WIDEST = 80, 120
+NARROWEST = 80
 
 
 def columns() -> int:
-    """Columns to fill: the terminal's, within 80 and 120; 80 in a pipe (COLUMNS overrides)."""
-    return min(WIDEST, max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns))
+    """Columns to fill: the terminal's, and 80 at least, for narrower tables cannot be read; 80 in a pipe."""
+    return max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
 
 
 def console() -> Console:

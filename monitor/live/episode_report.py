@@ -10,35 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 import monitor
-from monitor.analysis.heads.role_changes import leading_role
 from monitor.drift.changes import changes, parts
+from monitor.live.head_stories import SMALLEST_SD, Numbers, change, story, told
 from monitor.live.reporting import Attributed
 from monitor.records import (
     Baseline,
     Features,
-    HeadId,
     ProbeReading,
     SurveyedHeads,
     Verdict,
 )
 from monitor.report.episode_data import (
     Change,
-    Distances,
     DrivingWord,
     EpisodeReport,
-    HeadStory,
     Point,
     Table,
 )
 
-MOST_STORIES = 6
 MOST_POINTS = 96
 MOST_DRIVING = 10
-SMALLEST_SD = 1e-6
 SMALLEST_TOLD = 1e-3
 CHANCE = 4.0
 """Standard errors that one of some thousand means does not reach by chance."""
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +61,13 @@ def episode_report(given: EpisodeSources) -> EpisodeReport:
     baseline, verdict = given.baseline, given.verdict
     before, during = baseline.features, given.during
     effects = mean_changes(during, before)
-    largest = np.abs(effects).argmax(axis=-1) if effects.size else np.zeros(effects.shape[:2], dtype=np.intp)
+    if not effects.size:
+        # A model whose attention cannot be read has words, predictions and attribution all the same.
+        effects = np.zeros((0, 0, 1))
+    largest = np.abs(effects).argmax(axis=-1)
     found = None if given.reading is None else changes(baseline.identity, given.reading.identity)
     identity = baseline.identity if given.reading is None else given.reading.identity
-    importance = _shares(before.importance)
+    importance = _shares(before.importance)[: len(effects)]
     return EpisodeReport(
         made=given.made,
         version=monitor.__version__,
@@ -94,8 +91,15 @@ def episode_report(given: EpisodeSources) -> EpisodeReport:
         probe=_probe(baseline, given.reading),
         importance=_table(importance),
         stories=tuple(
-            _story(head, given, effects, importance)
-            for head in _told(verdict, effects, importance, least=chance(len(during), len(before)))
+            story(
+                head,
+                verdict=verdict,
+                baseline=baseline,
+                during=during,
+                survey=given.survey,
+                importance=float(importance[head.layer, head.head]),
+            )
+            for head in told(verdict, effects, importance, least=chance(len(during), len(before)))
         ),
         history=_points(given.history),
         predictions=_predictions(baseline, during),
@@ -132,115 +136,6 @@ def mean_changes(during: Features, before: Features) -> Numbers:
 def chance(samples: int, baseline_samples: int) -> float:
     """The change in sd that chance alone reaches in one of some thousand means."""
     return CHANCE * math.sqrt(1 / max(samples, 1) + 1 / max(baseline_samples, 1))
-
-
-def _told(verdict: Verdict, effects: Numbers, importance: Numbers, *, least: float) -> list[HeadId]:
-    """The heads that get a story: those the detector named, then those that moved most and matter.
-
-    One that moved by less than ``least`` has no story.
-    """
-    channels = [verdict.channels[name] for name in ("model", "heads") if name in verdict.channels]
-    named = [item.head for channel in channels if channel.alarm for item in channel.heads if item.named]
-    largest = np.abs(effects).max(axis=-1, initial=0.0)
-    size = np.where(largest >= least, largest, 0.0) * np.sqrt(importance * importance.size)
-    order = [place for place in np.argsort(-size, axis=None, kind="stable").tolist() if size.flat[place] > 0]
-    moved = [HeadId(layer=place // size.shape[1], head=place % size.shape[1]) for place in order]
-    return list(dict.fromkeys([*named, *moved]))[:MOST_STORIES]
-
-
-def _story(head: HeadId, given: EpisodeSources, effects: Numbers, importance: Numbers) -> HeadStory:
-    verdict, survey, reference = given.verdict, given.survey, given.baseline.survey
-    named = any(
-        item.named and item.head == head
-        for channel in verdict.channels.values()
-        if channel.alarm
-        for item in channel.heads
-    )
-    return HeadStory(
-        head=head,
-        named=named,
-        importance=float(importance[head.layer, head.head]),
-        role_before=_role(reference, head),
-        role_after=_role(survey, head),
-        roles=_roles(reference, survey, head),
-        statistics=_statistics(head, given, effects),
-        distances=_distances(reference, survey, head),
-    )
-
-
-def _statistics(head: HeadId, given: EpisodeSources, effects: Numbers) -> tuple[Change, ...]:
-    """Largest change first."""
-    before = given.baseline.features.profile[:, head.layer, head.head].astype(np.float64)
-    after = given.during.profile[:, head.layer, head.head].astype(np.float64)
-    order = np.argsort(-np.abs(effects[head.layer, head.head]), kind="stable").tolist()
-    return tuple(
-        _change(name=given.baseline.statistics[one], before=before[:, one], after=after[:, one])
-        for one in order
-    )
-
-
-def _change(*, name: str, before: Numbers, after: Numbers) -> Change:
-    """The means of two sets of samples, with the first one's spread."""
-    if not len(before):
-        return Change(name=name, before=None, after=float(after.mean()) if len(after) else None)
-    spread = max(float(before.std()), SMALLEST_SD)
-    mean = float(before.mean())
-    low, high = (float(value) for value in np.quantile(before, (0.1, 0.9)))
-    now = float(after.mean()) if len(after) else None
-    return Change(
-        name=name,
-        before=mean,
-        after=now,
-        low=low,
-        high=high,
-        spread=spread,
-        effect=None if now is None else (now - mean) / spread,
-        error=float(after.std() / math.sqrt(len(after))) if len(after) else None,
-    )
-
-
-def _known(survey: SurveyedHeads | None, values: str, head: HeadId) -> Numbers | None:
-    """One head's row of a survey; None where it was not surveyed."""
-    if survey is None:
-        return None
-    found = getattr(survey, values)
-    if not found.shape[-1] or head.layer >= found.shape[0] or head.head >= found.shape[1]:
-        return None
-    row: Numbers = found[head.layer, head.head].astype(np.float64)
-    return row
-
-
-def _role(survey: SurveyedHeads | None, head: HeadId) -> str | None:
-    shares = _known(survey, "roles", head)
-    return None if survey is None or shares is None else leading_role(survey.role_names, shares)
-
-
-def _roles(reference: SurveyedHeads | None, survey: SurveyedHeads | None, head: HeadId) -> tuple[Change, ...]:
-    """The shares of every role that the model can have, largest move first."""
-    before, after = _known(reference, "roles", head), _known(survey, "roles", head)
-    names = () if survey is None else survey.role_names
-    if before is None or after is None or reference is None or reference.role_names != names:
-        return ()
-    both = [item for item in zip(names, before, after, strict=True) if np.isfinite(item[1:]).all()]
-    both.sort(key=lambda item: -abs(item[2] - item[1]))
-    return tuple(Change(name=name, before=float(one), after=float(other)) for name, one, other in both)
-
-
-def _distances(
-    reference: SurveyedHeads | None, survey: SurveyedHeads | None, head: HeadId
-) -> Distances | None:
-    before, after = _known(reference, "distances", head), _known(survey, "distances", head)
-    if before is None or after is None or reference is None or survey is None:
-        return None
-    error = _known(survey, "distances_error", head)
-    if reference.bins != survey.bins or error is None:
-        return None
-    return Distances(
-        bins=survey.bins,
-        before=_row(before),
-        after=_row(after),
-        error=_row(np.nan_to_num(error)),
-    )
 
 
 def _points(history: Sequence[Verdict]) -> tuple[Point, ...]:
@@ -280,7 +175,7 @@ def _predictions(baseline: Baseline, during: Features) -> tuple[Change, ...]:
     before, after = baseline.features.prediction, during.prediction
     if not before.size or not after.size:
         return ()
-    found = [_change(name="confidence", before=_column(before, 0), after=_column(after, 0))]
+    found = [change(name="confidence", before=_column(before, 0), after=_column(after, 0))]
     labels = baseline.identity.labels
     if labels and before.shape[1] == 2 + len(labels) and baseline.identity.task != "regression":
         chosen = [values[:, 2:].argmax(axis=1) for values in (before, after)]
@@ -297,7 +192,7 @@ def _inputs(before: Features, during: Features) -> tuple[Change, ...]:
     names = ("tokens", "unknown tokens", "cut short", "special tokens", "tokens per word",
              "capital letters", "punctuation")  # fmt: skip
     columns = [
-        _change(
+        change(
             name=name,
             before=_plain(before.inputs, place),
             after=_plain(during.inputs, place),
@@ -358,8 +253,4 @@ def _span(times: Numbers) -> tuple[float, float] | None:
 
 
 def _table(values: Numbers) -> Table:
-    return tuple(_row(row) for row in values)
-
-
-def _row(values: Numbers) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    return tuple(map(row, values))

@@ -32,6 +32,8 @@ PROBE_CHANCE = 0.01
 
 def head_maps(report: EpisodeReport) -> str:
     """The section of the maps: in the traffic, and on the fixed inputs where they were read."""
+    if not report.effects:
+        return ""
     probe = report.probe is not None and max((max(row) for row in report.probe), default=0.0) > PROBE_CHANCE
     moved = sum(abs(value) >= report.chance for layer in report.effects for value in layer)
     every = report.layers * report.heads
@@ -95,7 +97,7 @@ def _name(report: EpisodeReport, head: HeadId) -> str:
 def _map(report: EpisodeReport, values: Table, *, least: float, smallest: float) -> str:
     named = {item.head for item in named_heads(report.verdict)}
     told = {story.head for story in report.stories}
-    highest = max([smallest, *(abs(value) for layer in values for value in layer)])
+    highest = max([smallest, *(abs(value) for layer in values for value in layer if math.isfinite(value))])
     # A damaged head can move by hundreds: the scale is logarithmic where one would hide all others.
     logarithmic = highest > 6
     cells = []
@@ -146,7 +148,7 @@ def _cell(
 
 
 def _share(size: float, least: float, highest: float, *, logarithmic: bool) -> float | None:
-    if size < least:
+    if not size >= least:
         return None
     if not logarithmic:
         return min(1.0, size / highest)
@@ -168,10 +170,12 @@ def _marks(least: float, highest: float, *, logarithmic: bool) -> list[tuple[flo
 
 def head_stories(report: EpisodeReport) -> str:
     """The heads that are worth a look, one after the other."""
+    if not report.effects:
+        return ""
     if not report.stories:
         return (
-            "<section id=heads><h2>The heads that changed most</h2><p class=lead>None moved by more than chance "
-            "explains, and the detector names none.</p></section>"
+            "<section id=heads><h2>The heads that changed most</h2><p class=lead>None moved by more than "
+            "chance explains, and the detector names none.</p></section>"
         )
     lead = (
         "The heads that the detector named come first, then those that moved most, weighed by how much the "

@@ -7,7 +7,8 @@ from html import escape
 from monitor.report.episode_data import EpisodeReport
 from monitor.report.episode_evidence import cause_section, evidence_section
 from monitor.report.episode_heads import head_maps, head_stories
-from monitor.report.episode_sentences import headline, sentences, steps
+from monitor.report.episode_sentences import headline, sentences
+from monitor.report.episode_steps import steps
 from monitor.report.episode_tokens import attribution_section, prediction_section, token_section
 from monitor.report.episode_words import (
     CHANNELS,

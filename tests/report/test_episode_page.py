@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from monitor.records import HeadId, Suspicion
 from monitor.report.episode_page import episode_page
-from monitor.report.episode_sentences import headline, sentences, steps
+from monitor.report.episode_sentences import headline, sentences
+from monitor.report.episode_steps import steps
 from monitor.report.episode_words import change_in_sd, figure, percent
 from tests.browser import chromium_page
 from tests.report import episodes
@@ -220,6 +222,30 @@ def test_a_report_of_an_early_baseline_leaves_no_gap():
     text = Text(episode_page(episodes.report(baseline=baseline, reading=None))).all
     assert "Attention by distance was not surveyed" in text
     assert "no fixed inputs were re-run" in text
+
+
+def test_a_model_without_readable_attention_has_a_report_without_heads():
+    baseline, verdicts, during, _ = episodes.story()
+    bare = {
+        "profile": np.zeros((0, 0, 0, 0), dtype=np.float32),
+        "importance": np.zeros((0, 0), dtype=np.float32),
+    }
+    none = [replace(one, **bare | {"profile": np.zeros((len(one), 0, 0, 0), dtype=np.float32)})
+            for one in (baseline.features, during)]  # fmt: skip
+    channels = {
+        name: item for name, item in verdicts[-1].channels.items() if name not in ("heads", "rollout")
+    }
+    report = episodes.report(
+        baseline=replace(baseline, features=none[0], statistics=(), survey=None, probe=None),
+        during=none[1],
+        verdict=replace(verdicts[-1], channels=channels),
+        reading=None,
+        survey=None,
+    )
+    text = Text(episode_page(report)).all
+    assert "Where in the model" not in text
+    assert "Words gained and lost" in text
+    assert "New in the inputs: the word “cucumber”" in text
 
 
 # --- in a browser --------------------------------------------------------------------------------
