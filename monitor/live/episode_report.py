@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import monitor
 from monitor.drift.changes import changes, parts
-from monitor.live.head_stories import SMALLEST_SD, Numbers, change, story, told
+from monitor.live.head_stories import SMALLEST_SD, Numbers, change, row, story, told
 from monitor.live.reporting import Attributed
 from monitor.records import (
     Baseline,
