@@ -80,6 +80,8 @@ def variants(
             for batch, rows in batches:
                 survey = None if settings is None else HeadSurvey(settings)
                 analyser.read_batch(batch, gradient=gradient, survey=survey, rows=rows)
+                if survey is not None:
+                    survey.commit()
 
         return run
 
