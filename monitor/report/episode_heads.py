@@ -49,9 +49,8 @@ def head_maps(report: EpisodeReport) -> str:
         parts.append(
             f"<div class=maps><div><h3>In the traffic</h3>{traffic}</div>"
             f"<div><h3>On the fixed probe inputs</h3>{fixed}</div></div>"
-            "<p class=quiet>The probe inputs never change, so what moves on the right is the model alone. "
-            "What "
-            "moves in one head is passed on to the later layers.</p>"
+            "<p class=quiet>The probe inputs never change, so what moves in their map is the model "
+            "alone. What moves in one head is passed on to the later layers.</p>"
         )
     else:
         parts.append(f"<div class=maps><div>{traffic}</div>{_most(report)}</div>")
