@@ -90,6 +90,7 @@ def _view(analyser: Analyser, row: Encoded, strength: Array, most: int, *, gradi
         model.batch([row]), gradient=gradient, more=[keeper], survey=survey, rows=[row]
     )
     matrices = keeper.matrices()
+    survey.commit()
     roles = [] if survey.roles is None else leading_roles(survey.roles)
     if grid is not None and len(given) < grid.before + grid.rows * grid.columns:
         grid = None
