@@ -71,7 +71,19 @@ def test_costs():
     first, second, third = (f"{ratio('profile', tokens):.2f}" for tokens in (128, 512, 2048))
     assert f"{first} × CPU at 128 tokens, {second} × at 512, {third} × at 2,048" in row("profile")
     both = f"{ratio('profile with gradient', 128):.2f} × and {ratio('profile with gradient', 512):.2f} ×"
-    assert both in row("the same with gradient")
+    assert both in row("the same with the gradient")
+
+
+def test_memory_and_attribution():
+    batches = {(x["variant"], x["tokens"]): x["peak_ratio"] for x in result("profiling")["batches"]}
+    first, second, third = (f"{batches['profile', tokens]:.2f}" for tokens in (128, 512, 2048))
+    assert f"{first} × at 128 tokens, {second} × at 512, {third} × at 2,048" in row("peak memory")
+    attribution = result("attribution")
+    found, told = attribution["integrated_gradients"], row("statistics, rollout")
+    assert f"{attribution['recipe_over_headwatch']:.1f} × the texts per CPU second" in told
+    assert f"{found['mean_gradient_evaluations']:.1f} gradients a text" in told
+    within = round(found["share_within_2_percent"] * found["rows_against_reference"])
+    assert f"{within} of {found['rows_against_reference']} within 2 %" in told
 
 
 def test_cycle_and_ingest():
