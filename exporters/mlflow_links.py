@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from exporters.alert_rules import page_name
+from exporters.alert_rules import CHANNEL_ALERTS, page_name
 from exporters.mlflow_connection import run_page, runs_page
 from exporters.mlflow_text import NOTE_LIMIT, fitting
 
@@ -33,17 +33,6 @@ FILTERS: Mapping[str, str] = MappingProxyType(
 _TABLES = ("open episodes", "all episodes", "days")
 _FILES: Mapping[str, str] = MappingProxyType(
     {"report.html": "report", "head_map.png": "head map", "before_after.png": "before and after"}
-)
-_ALERTS: Mapping[str, str] = MappingProxyType(
-    {
-        "heads": "HeadwatchHeadDrift",
-        "rollout": "HeadwatchHeadDrift",
-        "tokens": "HeadwatchTokenDrift",
-        "prediction": "HeadwatchPredictionDrift",
-        "input": "HeadwatchInputDrift",
-        "model": "HeadwatchModelChanged",
-        "fidelity": "HeadwatchServingMismatch",
-    }
 )
 
 
@@ -91,7 +80,7 @@ def episode_note(
         f"- all windows of the day: {day.link('charts', 'model-metrics')}",
         f"- what it is compared with: {baseline.link('the baseline')}",
     ]
-    pages = dict.fromkeys(page_name(_ALERTS[name]) for name in channels if name in _ALERTS)
+    pages = dict.fromkeys(page_name(CHANNEL_ALERTS[name]) for name in channels if name in CHANNEL_ALERTS)
     if pages:
         foot.append(f"- what to do: {', '.join(_runbook(name, runbooks) for name in pages)}")
     end = "\n".join(foot)

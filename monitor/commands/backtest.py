@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.completing import model_folders, tasks
+from monitor.commands.completing import model_folders
+from monitor.commands.model_options import Task
 from monitor.commands.outputs import STANDARD_OUTPUT, no_words, require_place, whole_file, write_json
 from monitor.commands.rates import FALSE_ALARMS, SMALLEST_WINDOW, WINDOW, drift_settings, require_window
 from monitor.commands.terminal import hanging
@@ -105,9 +106,7 @@ def backtest(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[
-        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
-    ] = "auto",
+    task: Task = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.commands.completing import model_folders, tasks
+from monitor.commands.completing import model_folders
 from monitor.commands.help_text import epilog, prose
+from monitor.commands.model_options import Task
 from monitor.commands.outputs import REMEDY, json_text, require_place
 from monitor.commands.promote import CURRENT, promote
 from monitor.commands.rates import FALSE_ALARMS, WINDOW, drift_settings, mean_windows, require_window
@@ -64,9 +65,7 @@ def build(
     gradient: Annotated[
         bool, typer.Option(help="Top-attributed words and head importance: one backward pass more.")
     ] = True,
-    task: Annotated[
-        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
-    ] = "auto",
+    task: Task = "auto",
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Cut longer inputs; default: the model's own limit.", show_default=False),

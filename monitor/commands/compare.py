@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.commands.completing import model_folders, tasks
+from monitor.commands.completing import model_folders
+from monitor.commands.model_options import MaxTokens, Task, Threads
 from monitor.commands.outputs import STANDARD_OUTPUT, require_place, whole_file, write_json
 from monitor.errors import ConfigError, HeadwatchError, InputError, ModelError
 
@@ -78,19 +79,9 @@ def compare(
         int,
         typer.Option("--noise-samples", min=0, help="Samples for the noise floor (bfloat16); 0: none."),
     ] = 64,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens",
-            min=2,
-            help="Cut longer inputs; default: the model's own limit.",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help="What the model does; auto: as its config says.", autocompletion=tasks)
-    ] = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    max_tokens: MaxTokens = None,
+    task: Task = "auto",
+    threads: Threads = 1,
 ) -> None:
     """Compare two checkpoints of one architecture on the same inputs, head by head.
 

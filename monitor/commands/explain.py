@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
-from monitor.commands.completing import model_folders, tasks
+from monitor.commands.completing import model_folders
+from monitor.commands.model_options import MaxTokens, Task, Threads
 from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import ConfigError, InputError, ModelError
 
@@ -59,19 +60,9 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens",
-            min=2,
-            help="Cut a longer input; default: the model's own limit.",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help="What the model predicts, as model.task; auto: found.", autocompletion=tasks)
-    ] = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    max_tokens: MaxTokens = None,
+    task: Task = "auto",
+    threads: Threads = 1,
     watch: Annotated[
         list[str] | None,
         typer.Option(

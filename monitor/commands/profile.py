@@ -13,7 +13,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from monitor.commands.completing import model_folders, tasks
+from monitor.commands.completing import model_folders
+from monitor.commands.model_options import MaxTokens, Task, Threads
 from monitor.commands.outputs import json_text, no_words, require_place, whole_file
 from monitor.commands.samples import read_lines
 from monitor.errors import InputError
@@ -43,19 +44,9 @@ def profile(
     ],
     output: Annotated[Path, typer.Option("--output", help="The npz file to write.", show_default=False)],
     *,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens",
-            min=2,
-            help="Cut longer inputs; default: the model's own limit.",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help="What the model predicts, as model.task; auto: found.", autocompletion=tasks)
-    ] = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")] = 1,
+    max_tokens: MaxTokens = None,
+    task: Task = "auto",
+    threads: Threads = 1,
     heads: Annotated[
         bool, typer.Option("--heads", help="Print what each head does: roles, sinks, what could go.")
     ] = False,

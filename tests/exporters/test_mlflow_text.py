@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.alert_rules import alert_rules, page_name
-from exporters.mlflow_links import _ALERTS, Page, body_of, episode_note
+from exporters.alert_rules import CHANNEL_ALERTS, alert_rules, page_name
+from exporters.mlflow_links import Page, body_of, episode_note
 from exporters.mlflow_metrics import metric_name, window_metrics
 from exporters.mlflow_text import CUT, closed_name, duration, fitting, sentences
 from monitor.records import CHANNELS, Suspicion
@@ -95,8 +95,8 @@ def test_of_many_widenings_the_newest_three_are_linked():
 def test_every_channel_has_the_runbook_that_its_alert_links_to():
     rules = [rule for group in alert_rules()["groups"] for rule in group["rules"]]
     pages = {rule["alert"]: rule["annotations"]["runbook_url"].rpartition("/")[2] for rule in rules}
-    assert set(_ALERTS) == set(CHANNELS)
-    for alert in _ALERTS.values():
+    assert set(CHANNEL_ALERTS) == set(CHANNELS)
+    for alert in CHANNEL_ALERTS.values():
         assert pages[alert] == page_name(alert)
         assert (RUNBOOKS / page_name(alert)).exists()
 
