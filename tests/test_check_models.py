@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any
 import pytest
 
 from monitor.cli import main
+from monitor.errors import InputError
+from monitor.ingest.jsonl import read_samples
+from monitor.replay.images import self_test_images
+from monitor.replay.model import load_model
+from monitor.replay.settings import ModelSettings
+from monitor.sidecar.rehearsal import inputs_of
 from tests.families import save_family
 
 
@@ -76,3 +83,20 @@ def test_the_refused_tiers_stand_in_the_json(check: Callable[..., str]) -> None:
     report = json.loads(check("deberta", "--json"))
     reason = "the model does not use transformers' attention interface"
     assert report["watched"]["tiers_refused"] == {"tap": reason, "module eager": reason}
+
+
+def test_a_log_of_images_or_of_pairs_is_what_the_costs_are_taken_from(
+    check: Callable[..., str], tmp_path: Path
+) -> None:
+    images = tmp_path / "images.jsonl"
+    pictures = [base64.b64encode(picture).decode() for picture in self_test_images()]
+    images.write_text("".join(json.dumps({"image": picture}) + "\n" for picture in pictures))
+    assert json.loads(check("vit", "--json", "--input", str(images)))["watched"]["layers"] == 3
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"text": "the cat sat", "text_pair": "the dog ran"}) + "\n")
+    given = read_samples(pairs)[0]
+    model = load_model(ModelSettings(source=str(save_family("t5", tmp_path / "t5"))))
+    assert inputs_of(model, given) == [{"text": "the cat sat", "text_pair": "the dog ran"}]
+    with pytest.raises(InputError) as error:
+        inputs_of(model, read_samples(images)[0])
+    assert str(error.value) == "--input: holds images, and this model reads text; give lines with a 'text'"

@@ -16,6 +16,7 @@ from monitor.commands.terminal import hanging
 from monitor.config.configuration import Config, load_config
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.errors import HeadwatchError, InputError
+from monitor.records import Sample
 from monitor.settings import format_duration
 
 if TYPE_CHECKING:
@@ -93,16 +94,19 @@ def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
     from monitor.replay.probe_inputs import load_probe_texts
     from monitor.sidecar.rehearsal import rehearse
 
-    texts = _texts(sample_file) if sample_file else list(load_probe_texts(config.probe.file))
-    return describe(config, rehearse(config, texts=texts, say=say))
+    if sample_file is not None:
+        given = _samples(sample_file)
+    else:
+        texts = load_probe_texts(config.probe.file)
+        given = [Sample(id=str(number), time=0.0, text=text) for number, text in enumerate(texts)]
+    return describe(config, rehearse(config, samples=given, say=say))
 
 
-def _texts(file: Path) -> list[str]:
-    samples, _ = read_lines(file, "--input")
-    texts = [sample.text for sample in samples if sample.text]
-    if not texts:
+def _samples(file: Path) -> list[Sample]:
+    samples = [sample for sample in read_lines(file, "--input")[0] if sample.text or sample.image]
+    if not samples:
         raise InputError(f"--input = {file}: has no sample; give JSONL lines as in {EXAMPLE}")
-    return texts
+    return samples
 
 
 def describe(config: Config, found: Rehearsal) -> dict[str, Any]:

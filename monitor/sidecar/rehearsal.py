@@ -20,7 +20,7 @@ from exporters.prometheus_metrics import HeadwatchCollector, build_registry, ren
 from monitor.analyse import Analyser
 from monitor.config.configuration import Config
 from monitor.cycle import Cycle
-from monitor.errors import HeadwatchError
+from monitor.errors import HeadwatchError, InputError
 from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
 from monitor.privacy import WordPrivacy, new_key
@@ -80,10 +80,10 @@ class Rehearsal:
     costs: Costs
 
 
-def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
-    """Load the model and take ``texts`` (at least 30; repeated if fewer) through every stage.
+def rehearse(config: Config, *, samples: Sequence[Sample], say: Say) -> Rehearsal:
+    """Load the model and take ``samples`` (at least 30; repeated if fewer) through every stage.
 
-    A model that reads images is given pictures of our own instead.
+    A model that reads images is given pictures of our own where none of them is an image.
 
     ``say`` hears each stage's name and what it did, as it ends. Raises the ``HeadwatchError`` of
     the first stage that fails.
@@ -94,7 +94,7 @@ def rehearse(config: Config, *, texts: Sequence[str], say: Say) -> Rehearsal:
         model, load_seconds = _load(settings, say)
         store = StateStore(settings.state.file, settings=settings.state, window=settings.window, clock=clock)
         try:
-            inputs = inputs_of(model, texts)
+            inputs = inputs_of(model, samples)
             _fill_window(settings, store, inputs, clock, say)
             cycle = _cycle(settings, store, model, clock)
             cycle.start()
@@ -122,11 +122,18 @@ def _missing(model: ReplayModel) -> set[str]:
     return missing if model.finding.reads_attention else missing | {"heads", "rollout"}
 
 
-def inputs_of(model: ReplayModel, texts: Sequence[str]) -> list[dict[str, str]]:
-    """The fields of each input as a client sends them: a text, or a picture in base64."""
-    if not model.reads_images:
-        return [{"text": text} for text in texts]
-    return [{"image": base64.b64encode(picture).decode()} for picture in self_test_images()]
+def inputs_of(model: ReplayModel, samples: Sequence[Sample]) -> list[dict[str, str]]:
+    """The fields of each input as a client sends them: a text, a pair, or a picture in base64."""
+    if model.reads_images:
+        pictures = [sample.image for sample in samples if sample.image] or self_test_images()
+        return [{"image": base64.b64encode(picture).decode()} for picture in pictures]
+    texts = [sample for sample in samples if sample.text]
+    if not texts:
+        raise InputError("--input: holds images, and this model reads text; give lines with a 'text'")
+    return [
+        {"text": sample.text or "", **({"text_pair": sample.text_pair} if sample.text_pair else {})}
+        for sample in texts
+    ]
 
 
 def weights_bytes(model: ReplayModel) -> int:
