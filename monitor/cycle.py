@@ -17,10 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.heads.survey_sums import SurveySums, survey_for_report
-from monitor.attribute import top_words
 from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.config.configuration import Config
 from monitor.drift.detector import WindowFacts
@@ -37,6 +35,9 @@ from monitor.live.unjudged import unjudged
 from monitor.live.watched_model import WatchedModel
 from monitor.live.window_figures import window_figures
 from monitor.privacy import WordPrivacy
+from monitor.reading.analyser import Analyser
+from monitor.reading.integrated import top_words
+from monitor.reading.stacking import stack
 from monitor.records import (
     Baseline,
     Features,
@@ -48,7 +49,6 @@ from monitor.records import (
 )
 from monitor.replay.source import resolve_source
 from monitor.sampling import subsample
-from monitor.stacking import stack
 from monitor.state.rows import WindowRow
 from monitor.state.store import StateStore
 

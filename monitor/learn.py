@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from monitor.analyse import Analyser, stack
 from monitor.analysis.heads.survey_sums import SurveySums, survey_for_report
-from monitor.attribute import top_words
 from monitor.baselines.build import SMALLEST, build_baseline
 from monitor.errors import BaselineError
 from monitor.live.attribution_evidence import attribution_metrics
 from monitor.privacy import CLEAR, WordPrivacy
+from monitor.reading.analyser import Analyser
+from monitor.reading.integrated import top_words
+from monitor.reading.stacking import stack
 from monitor.records import Baseline, Features, Sample, SurveyedHeads
 from monitor.sampling import subsample
 

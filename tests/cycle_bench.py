@@ -10,10 +10,10 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from monitor.analyse import Analyser
 from monitor.config.configuration import Config
 from monitor.cycle import Cycle
 from monitor.privacy import WordPrivacy
+from monitor.reading.analyser import Analyser
 from monitor.records import OutboxRecord, Sample, Verdict
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts

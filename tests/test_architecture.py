@@ -57,10 +57,8 @@ OWNERS = {
     "typer": ("monitor.cli", "monitor.commands"),
     "yaml": ("monitor.config.source", "exporters.alert_rules"),
     "torch": (
-        "monitor.analyse",
         "monitor.analysis",
-        "monitor.attribute",
-        "monitor.examine",
+        "monitor.reading",
         "monitor.replay",
     ),
 }

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
 from monitor.errors import BaselineError
 from monitor.learn import baseline_from_samples
 from monitor.privacy import WordPrivacy
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

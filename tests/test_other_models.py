@@ -17,9 +17,9 @@ from monitor.cli import main
 from monitor.errors import PayloadError
 from monitor.ingest.limits import PayloadLimits
 from monitor.ingest.native import read_sample
+from monitor.reading.stacking import stack
 from monitor.records import InputFacts, Prediction, RolloutSummary, SampleAnalysis
 from monitor.replay.images import png_bytes
-from monitor.stacking import stack
 from monitor.state.rows import decode_sample, encode_sample
 from tests.families import save_family
 from tests.models import WORDS

@@ -24,14 +24,14 @@ import numpy as np
 from benchmarks.machine import machine
 from examples.sentiment.assemble import assemble
 from examples.sentiment.texts import rotten_tomatoes
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.layout import TokenLayout
 from monitor.analysis.settings import AnalysisSettings, AttributionSettings, ScheduledSettings
 from monitor.analysis.tokens.faithfulness import faithfulness, ranking, removals
 from monitor.analysis.tokens.flow import LayerMatrices, attention_flow
-from monitor.attribute import integrate_batch
-from monitor.examine import removal_effects
+from monitor.reading.analyser import Analyser
+from monitor.reading.examined import removal_effects
+from monitor.reading.integrated import integrate_batch
 from monitor.records import Attribution, Sample
 from monitor.replay.batches import Batch
 from monitor.replay.model import load_model
@@ -79,7 +79,7 @@ def variants(
         def run() -> None:
             for batch, rows in batches:
                 survey = None if settings is None else HeadSurvey(settings)
-                analyser.read_batch(batch, gradient=gradient, survey=survey, rows=rows)
+                analyser.reader.read_batch(batch, gradient=gradient, survey=survey, rows=rows)
                 if survey is not None:
                     survey.commit()
 

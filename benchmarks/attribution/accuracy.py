@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 
-from monitor.analyse import Analyser
+from monitor.reading.analyser import Analyser
 from monitor.records import Attribution
 
 REFERENCE_STEPS = 300

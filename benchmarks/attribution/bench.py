@@ -22,8 +22,8 @@ from benchmarks.attribution.recipe import SETTINGS, Runner, competitors
 from benchmarks.machine import machine
 from examples.sentiment.assemble import assemble
 from examples.sentiment.texts import rotten_tomatoes
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

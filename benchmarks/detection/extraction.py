@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.detection.corpora import Corpus
 from benchmarks.detection.pools import Pool
-from monitor.analyse import Analyser
 from monitor.baselines.file_format import STATISTICS_VERSION
+from monitor.reading.analyser import Analyser
+from monitor.reading.stacking import stack
 from monitor.records import (
     INPUT_MEASURES,
     ROLLOUT_MEASURES,
@@ -28,7 +29,6 @@ from monitor.records import (
     ProbeReading,
     Sample,
 )
-from monitor.stacking import stack
 
 CORPORA_VERSION = 1
 """Raised whenever a corpus changes: pools of other texts are not read then."""

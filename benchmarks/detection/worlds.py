@@ -31,8 +31,8 @@ from benchmarks.detection.faults import loaded
 from benchmarks.detection.models import CACHE, MODELS
 from benchmarks.detection.pools import Pool, World
 from benchmarks.detection.recipes import RECIPES, Recipe
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.replay.weights import weights_hash
 

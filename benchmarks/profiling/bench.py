@@ -76,8 +76,8 @@ def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
     """What to measure, as functions of nothing."""
     import torch
 
-    from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings
+    from monitor.reading.analyser import Analyser
     from monitor.records import Sample
     from monitor.replay.model import load_model
     from monitor.replay.settings import ModelSettings
@@ -108,7 +108,7 @@ def make_variants(case: Case, source: Path) -> dict[str, Callable[[], Any]]:
     def profile(*, gradient: bool) -> Callable[[], Any]:
         def run() -> Any:
             network.set_attn_implementation("headwatch")
-            return analyser.read_batch(batch, gradient=gradient)
+            return analyser.reader.read_batch(batch, gradient=gradient)
 
         return run
 

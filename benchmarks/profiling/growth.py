@@ -71,8 +71,8 @@ def over_samples(count: int, every: int) -> list[dict[str, Any]]:
     """
     import torch
 
-    from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings
+    from monitor.reading.analyser import Analyser
     from monitor.records import Sample
     from monitor.replay.model import load_model
     from monitor.replay.settings import ModelSettings

@@ -18,9 +18,9 @@ from monitor.commands.terminal import hanging
 from monitor.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from monitor.analyse import Analyser
     from monitor.backtest import Backtest
     from monitor.commands.references import Prepared
+    from monitor.reading.analyser import Analyser
     from monitor.records import Sample, Verdict
     from monitor.tuning.incidents import Incident
     from monitor.tuning.profiled import Profiled

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from monitor.analyse import Analyser, stack
 from monitor.analysis.heads.survey_sums import SurveySums, survey_for_report
 from monitor.commands.progress import progress
 from monitor.commands.references import Prepared
@@ -14,6 +13,8 @@ from monitor.live.attribution_evidence import attribution_metrics, public_words
 from monitor.live.episode_report import EpisodeSources, episode_report
 from monitor.live.reporting import Attributed, examples, gained_words, shared_words
 from monitor.privacy import WordPrivacy
+from monitor.reading.analyser import Analyser
+from monitor.reading.stacking import stack
 from monitor.records import Baseline, Sample, Verdict
 from monitor.report.episode_data import EpisodeReport, Example
 from monitor.sampling import subsample

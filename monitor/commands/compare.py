@@ -17,10 +17,10 @@ from monitor.commands.outputs import STANDARD_OUTPUT, require_place, whole_file,
 from monitor.errors import ConfigError, HeadwatchError, InputError, ModelError
 
 if TYPE_CHECKING:
-    from monitor.analyse import Analyser
     from monitor.comparing.comparison import Comparison
     from monitor.comparing.examples import Views
     from monitor.comparing.reading import ModelReading
+    from monitor.reading.analyser import Analyser
     from monitor.records import Sample
 
 DIFFERENT = 3

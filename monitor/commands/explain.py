@@ -17,7 +17,7 @@ from monitor.commands.outputs import require_place, whole_file
 from monitor.errors import ConfigError, InputError, ModelError
 
 if TYPE_CHECKING:
-    from monitor.analyse import Analyser
+    from monitor.reading.analyser import Analyser
     from monitor.records import Attribution, Sample
     from monitor.replay.tokens import Encoded
 
@@ -90,11 +90,11 @@ def explain(
     sample = _sample(text, text_pair, image)
     settings = _settings(watch or [], also or [])
 
-    from monitor.analyse import Analyser
     from monitor.commands.explained_table import print_explanation
     from monitor.commands.explanation import cut_short, sentences, to_json
     from monitor.commands.progress import working
     from monitor.commands.samples import load_analyser
+    from monitor.reading.analyser import Analyser
 
     loaded = load_analyser(model, task=task, max_tokens=max_tokens, threads=threads)
     analyser = Analyser(loaded.model, settings)
@@ -166,7 +166,7 @@ def _encoded(analyser: Analyser, sample: Sample, image: Path | None) -> Encoded:
 def _page(
     analyser: Analyser, row: Encoded, explained: Attribution, document: dict[str, Any], said: list[str]
 ) -> str:
-    from monitor.head_reading import items_of, picture_of, read_heads
+    from monitor.reading.whole_heads import items_of, picture_of, read_heads
     from monitor.replay.images import ImageEncoder
     from monitor.report.explained_page import ExplainedPage, ShownItem, explained_page
 

@@ -20,9 +20,9 @@ from monitor.commands.samples import read_lines
 from monitor.errors import InputError
 
 if TYPE_CHECKING:
-    from monitor.analyse import Analyser
     from monitor.analysis.heads.means import HeadMeans
     from monitor.analysis.heads.survey import HeadSurvey
+    from monitor.reading.analyser import Analyser
     from monitor.records import SampleAnalysis
 
 SHOWN_PROBLEMS = 20

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.analyse import Analyser
 from monitor.baselines.build import ADVISED
 from monitor.baselines.file_format import check_fits, load_baseline
 from monitor.commands.progress import progress
@@ -18,6 +17,7 @@ from monitor.drift.settings import DriftSettings
 from monitor.errors import ConfigError, InputError
 from monitor.learn import ATTRIBUTIONS, baseline_from_samples
 from monitor.privacy import CLEAR, WordName, WordPrivacy, in_clear
+from monitor.reading.analyser import Analyser
 from monitor.records import Baseline, ProbeReading
 from monitor.replay.probe_inputs import load_probe_texts
 

@@ -14,7 +14,7 @@ from monitor.records import Sample
 from monitor.replay.settings import Task
 
 if TYPE_CHECKING:
-    from monitor.analyse import Analyser
+    from monitor.reading.analyser import Analyser
 
 SHOWN_PROBLEMS = 10
 TASKS = get_args(Task)
@@ -77,8 +77,8 @@ def load_analyser(
             "read; give a Hugging Face directory"
         )
 
-    from monitor.analyse import Analyser
     from monitor.analysis.settings import AnalysisSettings
+    from monitor.reading.analyser import Analyser
     from monitor.replay.model import load_model
     from monitor.replay.settings import ModelSettings
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from monitor.analyse import Analyser
 from monitor.backtest import pieces_of
 from monitor.commands.outputs import whole_file
 from monitor.commands.progress import progress
 from monitor.commands.rates import SMALLEST_WINDOW
 from monitor.commands.references import Prepared
 from monitor.errors import InputError
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample, Verdict
 from monitor.tuning.feature_file import feature_bytes, load_features, provenance
 from monitor.tuning.incidents import Incident

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from monitor.analyse import Analyser
 from monitor.comparing.comparison import Comparison
-from monitor.head_reading import read_heads
+from monitor.reading.analyser import Analyser
+from monitor.reading.whole_heads import read_heads
 from monitor.records import HeadId, Sample
 from monitor.report.html.head_view import HeadRow, HeadView
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.analyse import Analyser
 from monitor.comparing.decisions import Decisions, decisions_of
+from monitor.reading.analyser import Analyser
 from monitor.records import Array, ModelIdentity, Prediction, Sample
 from monitor.replay.stacks import run_order
 from monitor.replay.tokens import Encoded
@@ -99,7 +99,7 @@ def read_model(
         own = [rows[i] for i in members]
         batch = model.batch(own)
         kind = model.kind_of(batch)
-        reading = analyser.read_batch(batch, gradient=gradient, rows=own)
+        reading = analyser.reader.read_batch(batch, gradient=gradient, rows=own)
         decided = decisions_of(reading.answers, kind, identity.labels)
         profile[members] = reading.profile
         for place, member in enumerate(members):

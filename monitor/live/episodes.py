@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey_sums import SurveySums
 from monitor.live import evidence
 from monitor.live.episode_report import MOST_POINTS, EpisodeSources, episode_report
@@ -21,6 +20,7 @@ from monitor.live.reporting import (
     kept_report,
 )
 from monitor.privacy import WordPrivacy
+from monitor.reading.analyser import Analyser
 from monitor.records import Attribution, Baseline, Features, OutboxRecord, ProbeReading, Sample, Verdict
 from monitor.report.episode_data import EpisodeReport, Example
 from monitor.state.store import StateStore

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monitor.analyse import Analyser
+from monitor.reading.analyser import Analyser
 from monitor.records import ProbeReading
 from monitor.replay.weights import weights_hash, weights_stamp
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
-from monitor.analyse import Analyser
 from monitor.config.configuration import Config
 from monitor.cycle import Cycle
 from monitor.errors import HeadwatchError, InputError
 from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
 from monitor.privacy import WordPrivacy, new_key
+from monitor.reading.analyser import Analyser
 from monitor.records import CHANNELS, Attribution, Sample
 from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model

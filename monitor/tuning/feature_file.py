@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from monitor.analyse import Analyser
 from monitor.baselines.file_format import STATISTICS_VERSION
 from monitor.errors import InputError
+from monitor.reading.analyser import Analyser
 from monitor.records import INPUT_MEASURES, ROLLOUT_MEASURES, Features, Sample
 from monitor.tuning.profiled import Profiled
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.analyse import Analyser, stack
-from monitor.attribute import top_words
+from monitor.reading.analyser import Analyser
+from monitor.reading.integrated import top_words
+from monitor.reading.stacking import stack
 from monitor.records import Features, Sample
 from monitor.sampling import subsample
 

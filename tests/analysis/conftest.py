@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
 from tests.models import save_tiny

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.attribution.accuracy import reference
 from examples.sentiment.texts import rotten_tomatoes
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

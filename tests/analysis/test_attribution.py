@@ -9,8 +9,8 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from monitor.analyse import Analyser
 from monitor.analysis.tokens.attribution import integrate
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 
 FAMILIES = ("bert", "roberta", "gpt2", "llama", "deberta", "encoder")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.analysis.tokens.faithfulness import ranking
-from monitor.examine import RANKED
+from monitor.reading.analyser import Analyser
+from monitor.reading.examined import RANKED
 from monitor.records import Sample
 from tests.analysis.test_flow import flow_by_networkx
 

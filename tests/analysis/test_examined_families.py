@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model

@@ -11,10 +11,10 @@ import pytest
 import torch
 import transformers as hf
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.analysis.tokens.faithfulness import ranking
+from monitor.reading.analyser import Analyser
 from monitor.records import Attribution, Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

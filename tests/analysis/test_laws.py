@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification
 
-from monitor.analyse import Analyser, stack
 from monitor.analysis.heads.statistics import HEAD_STATISTICS, KeySums, join_blocks, reduce_block
 from monitor.analysis.layout import Sight, TokenLayout
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
+from monitor.reading.stacking import stack
 from monitor.records import STATISTICS, Sample, ServedPrediction
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
@@ -240,8 +241,8 @@ def test_watching_changes_no_answer_beyond_rounding(
     analyser = tiny_analyser(family)
     rows = list(analyser.encode(samples())[0].values())
     batch = analyser.model.batch(rows, side=side)  # type: ignore[arg-type]
-    answers = analyser.read_batch(batch, gradient=False).answers
-    with_gradient = analyser.read_batch(batch, gradient=True).answers.detach()
+    answers = analyser.reader.read_batch(batch, gradient=False).answers
+    with_gradient = analyser.reader.read_batch(batch, gradient=True).answers.detach()
     unwatched = analyser.model.run(batch).answers
     torch.testing.assert_close(answers, unwatched, atol=2e-6, rtol=1e-5)
     torch.testing.assert_close(with_gradient, unwatched, atol=0, rtol=0)

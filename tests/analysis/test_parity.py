@@ -18,8 +18,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import STATISTICS, Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings
@@ -101,7 +101,7 @@ def profiles(analyser: Analyser, texts: tuple[str, ...], *, side: str = "right")
     assert not refused
     encoded = list(rows.values())
     batch = analyser.model.batch(encoded, side=side)  # type: ignore[arg-type]
-    reading = analyser.read_batch(batch, gradient=False)
+    reading = analyser.reader.read_batch(batch, gradient=False)
     result = []
     for number, row in enumerate(encoded):
         full = np.full((*reading.profile.shape[1:3], len(STATISTICS)), np.nan)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from monitor.analyse import Analyser
 from monitor.analysis.tokens.relevance import RelevanceReducer
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from tests.analysis.random_layers import stream
 
@@ -140,14 +140,14 @@ def test_a_pass_is_let_go_of_once_its_gradient_is_there(tiny_analyser: Callable[
     """The hooks hold what leads back to them by autograd's own nodes, which no collector sees."""
     analyser = tiny_analyser("bert")
     made: list[weakref.ref[Any]] = []
-    whole = analyser._reducer
+    whole = analyser.reader._reducer
 
     def remembered(batch: Any, *, keep_contexts: bool) -> Any:
         reducer = whole(batch, keep_contexts=keep_contexts)
         made.append(weakref.ref(reducer))
         return reducer
 
-    analyser._reducer = remembered  # type: ignore[method-assign]
+    analyser.reader._reducer = remembered  # type: ignore[method-assign]
     analyser.profile([Sample(id="s", time=0.0, text="the cat sat on the mat.")], gradient=True)
     gc.collect()
     assert len(made) == 1

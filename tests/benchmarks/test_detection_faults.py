@@ -19,8 +19,8 @@ from benchmarks.detection.extraction import (
 )
 from benchmarks.detection.faults import DAMAGES, WEIGHTS, ZEROED, Fault, damaged_head, loaded, pipeline_faults
 from benchmarks.detection.models import logistic_regression
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.batches import make_batch
 

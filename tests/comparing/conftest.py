@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.detection.faults import Fault, damaged_head
-from monitor.analyse import Analyser
 from monitor.commands.samples import load_analyser
 from monitor.comparing.reading import ModelReading, read_model
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from tests.models import WORDS, save_tiny
 

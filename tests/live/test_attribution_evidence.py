@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.live.attribution_evidence import attribution_metrics, attribution_record
 from monitor.live.evidence import changed_roles, window_record
+from monitor.reading.analyser import Analyser
 from monitor.records import Attribution, HeadId, Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

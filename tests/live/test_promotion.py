@@ -13,8 +13,8 @@ import pytest
 from monitor.baselines.file_format import load_baseline
 from monitor.live import evidence, promotion
 from monitor.live.promotion import Answer
+from monitor.reading.stacking import stack
 from monitor.records import Sample
-from monitor.stacking import stack
 from tests.cycle_bench import LEARNING, WINDOW, Bench, edit_weights
 
 

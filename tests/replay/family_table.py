@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import STATISTICS, Sample
 from monitor.replay.answers import read_answers
 from monitor.replay.images import self_test_images
@@ -98,7 +98,7 @@ def compare(name: str, family: Family, folder: Path, samples: list[Sample], *, e
         output = plain.forward(_call(plain, batch))
         with torch.no_grad():
             wanted = read_answers(output, batch, model.kind_of(batch), None)
-        given = model.run(batch, analyser._reducer(batch, keep_contexts=False)).answers
+        given = model.run(batch, analyser.reader._reducer(batch, keep_contexts=False)).answers
         scale = max(1.0, float(wanted.abs().max()))
         answer_gap = max(answer_gap, float((given - wanted).abs().max()) / scale)
         if not model.finding.reads_attention:
@@ -143,7 +143,7 @@ def _alone_gap(model: ReplayModel, plain: PlainModel, rows: list[Encoded]) -> fl
 
 
 def _gaps(analyser: Analyser, plain: PlainModel, output: Any, batch: Any) -> tuple[float, float]:
-    reading = analyser.read_batch(batch, gradient=False)
+    reading = analyser.reader.read_batch(batch, gradient=False)
     real = batch.real.numpy()
     decoder = None if batch.decoder_real is None else batch.decoder_real.numpy()
     wanted = rows_of(plain, output, real, decoder, batch.special.numpy())

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from monitor.analyse import Analyser
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import AnalysisSettings, ScheduledSettings
 from monitor.errors import ModelError
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.memory import with_room
 from monitor.replay.model import load_model

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers as hf
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings, AttributionSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample, SampleAnalysis
 from monitor.replay.images import self_test_images
 from monitor.replay.model import load_model

@@ -22,8 +22,8 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay import module_eager
 from monitor.replay.model import load_model

@@ -241,7 +241,7 @@ def test_a_model_whose_attention_cannot_be_read_still_gets_a_page(family, tmp_pa
 
 @pytest.mark.parametrize(("layers", "across"), [(12, 12), (80, 64)])
 def test_a_long_input_of_a_large_model_stays_below_five_megabytes(layers, across):
-    from monitor.head_reading import MOST_PACKED, MOST_WEIGHTS
+    from monitor.reading.whole_heads import MOST_PACKED, MOST_WEIGHTS
     from monitor.report.html.head_view import HeadNote, HeadRow, HeadView, Side, head_view
 
     draw = np.random.default_rng(0)

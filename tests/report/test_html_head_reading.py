@@ -13,7 +13,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassificati
 
 from monitor.analysis.heads.grouped_matrices import GroupedMatrices, LayerGroups, quantised
 from monitor.commands.samples import load_analyser
-from monitor.head_reading import items_of, read_heads
+from monitor.reading.whole_heads import items_of, read_heads
 from monitor.records import Sample
 from monitor.replay.images import self_test_images
 from monitor.report.html.head_view import packed

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.analyse import Analyser
 from monitor.analysis.settings import AnalysisSettings
 from monitor.errors import InputError
+from monitor.reading.analyser import Analyser
 from monitor.records import Sample
 from monitor.replay.model import load_model
 from monitor.replay.settings import ModelSettings

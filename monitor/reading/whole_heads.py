@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.analyse import Analyser, Reading
 from monitor.analysis.heads.grouped_matrices import Bytes, GroupedMatrices, LayerGroups
 from monitor.analysis.heads.role_changes import leading_roles
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import ScheduledSettings
+from monitor.reading.analyser import Analyser
+from monitor.reading.batch_reading import Reading
 from monitor.records import Array, HeadId
 from monitor.replay.images import ImageEncoder, PatchGrid
 from monitor.replay.replayed_model import ReplayModel
@@ -86,7 +87,7 @@ def _view(analyser: Analyser, row: Encoded, strength: Array, most: int, *, gradi
         sides["output"] = _strongest(_decoder_items(model, row), np.zeros(0, dtype=np.float32), most)
     keeper = GroupedMatrices([_groups(sides, *ends) for ends in _ends(model)])
     survey = HeadSurvey(ScheduledSettings(roles=True))
-    reading = analyser.read_batch(
+    reading = analyser.reader.read_batch(
         model.batch([row]), gradient=gradient, more=[keeper], survey=survey, rows=[row]
     )
     matrices = keeper.matrices()

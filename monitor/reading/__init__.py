@@ -1,0 +1,1 @@
+"""Replay and analysis joined: samples in, analyses out."""
