@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporters import alert_text as say
+from exporters import alert_watch_text as tell
 from exporters.alert_cadence import Cadence, duration, words
+from exporters.alert_templates import text
 
 BY = "by (job, instance, model)"
 ON = "on (job, instance, model)"
@@ -16,10 +17,10 @@ WORTH_A_WARNING, WORTH_WAKING = 0.01, 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One alert. ``conditions``: by severity its expression, and how long it must stand (None: as ever)."""
+    """One alert. ``conditions``: by severity its expression, and how long it must stand in seconds."""
 
     alert: str
-    conditions: dict[str, tuple[str, float | None]]
+    conditions: dict[str, tuple[str, float]]
     summary: str
     changed: str
     action: str
@@ -27,64 +28,95 @@ class Operation:
 
 def operations(cadence: Cadence) -> tuple[Operation, ...]:
     """All of them, at this cadence."""
-    return _stale(cadence), _too_few_samples(), _sink_failing(cadence), _samples_dropped(cadence)
+    return _stale(cadence), _too_few_samples(cadence), _sink_failing(cadence), _samples_dropped(cadence)
 
 
 def _stale(cadence: Cadence) -> Operation:
-    starting, rate = 'headwatch_state{state="starting"}', duration(cadence.rate)
-    stale = (
-        f'max {BY} (headwatch_state{{state="stale"}}) == 1'
-        f" or max {BY} (time() - headwatch_last_update_timestamp_seconds) > {cadence.stale:g}"
-        # Loading a model takes minutes; a sidecar that is still at it after this long never gets there.
-        f" or max {BY} ({starting} == 1 and {starting} offset {rate} == 1)"
-        # A sidecar that is gone has no series at all; what it was watching is known from before.
-        f" or (max {BY} (last_over_time(headwatch_state[{duration(cadence.gone)}]))"
-        f" unless max {BY} (headwatch_state))"
-    )
+    stale = unwatched(cadence)
     return Operation(
         alert="HeadwatchStale",
-        conditions={"warning": (stale, None), "critical": (stale, cadence.blind)},
-        summary=f"{MODEL} is not being watched",
-        changed=f"headwatch has shown no fresh result for over {words(cadence.stale)}; a window should close "
-        f"every {words(cadence.window)}. Silence about drift means nothing until this is over.",
-        action="See whether the sidecar runs and what its log says: curl {{ $labels.instance }}/v1/status",
+        conditions={"warning": (stale, cadence.unwatched), "critical": (stale, cadence.blind)},
+        summary=f"{{{{ if $labels.model }}}}{MODEL} is not being watched{{{{ else }}}}"
+        "No model is being watched{{ end }}",
+        changed=text(
+            tell.by_state(
+                stale=f"The sidecar runs, but no window has had its verdict for over {words(cadence.stale)} "
+                f"(one should every {words(cadence.window)}), or the model's files cannot be used.",
+                starting=f"The sidecar has been starting for over {words(cadence.patience)}.",
+                silent=f"Prometheus has had no fresh numbers from the sidecar for over "
+                f"{words(cadence.patience)}.",
+                absent=f"Prometheus has seen no sidecar at all for {words(cadence.gone)}.",
+            )
+            + " Silence about drift means nothing until this is over."
+        ),
+        action=text(
+            tell.by_state(
+                stale="Ask it why: headwatch status --url http://{{ $labels.instance }}",
+                starting="Read its log: the model does not load, or the process ends and starts again.",
+                silent="See whether its process runs. If it ended, its log says why; if it runs, find out "
+                "why Prometheus does not reach {{ $labels.instance }}.",
+                absent="See on Prometheus' page /targets whether a sidecar is scraped. If none is meant to "
+                "be, remove headwatch's rules.",
+            )
+        ),
     )
 
 
-def _too_few_samples() -> Operation:
+def unwatched(cadence: Cadence) -> str:
+    """True for each model of each sidecar that nothing says is watched, whatever the reason."""
+    patience, gone = duration(cadence.patience), duration(cadence.gone)
+    good = f'max_over_time(headwatch_state{{state!~"starting|stale"}}[{patience}])'
+    # A sidecar that is gone has no series at all; what it was watching is known from before. One that
+    # dies and starts again and again is never seen in a state that says it watches.
+    known = f"max {BY} (last_over_time(headwatch_state[{gone}] offset {patience}))"
+    # A pod that was replaced has another address: its target is gone for good, and another one watches.
+    replaced = f"{known} unless on (job, instance) up and on (job, model) (max by (job, model) ({good}) == 1)"
+    return (
+        f'max {BY} (headwatch_state{{state="stale"}}) == 1'
+        f" or max {BY} (time() - headwatch_last_update_timestamp_seconds) > {cadence.patience:g}"
+        f" or {known} unless (max {BY} ({good}) == 1) unless ({replaced})"
+        # Whoever loads these rules means to watch something.
+        f" or absent_over_time(headwatch_state[{gone}])"
+    )
+
+
+def _too_few_samples(cadence: Cadence) -> Operation:
     return Operation(
         alert="HeadwatchTooFewSamples",
         # Little traffic harms nobody at night, so this is never critical.
-        conditions={"warning": (f'max {BY} (headwatch_state{{state="too_few_samples"}}) == 1', None)},
+        conditions={"warning": (f'max {BY} (headwatch_state{{state="too_few_samples"}}) == 1', cadence.thin)},
         summary=f"Too few samples of {MODEL} to judge",
-        changed="Windows hold too few samples to judge; they wait and are joined, for a day at most.",
-        action="See whether the traffic is low or does not reach headwatch.",
+        changed="Windows hold too few samples to judge; they wait and are joined, for a day at most. "
+        + text(tell.arrived("headwatch_samples_received_total[1h]", "in the last hour")),
+        action="Compare with the server's own request count: is the traffic low, or does it not reach "
+        "headwatch?",
     )
 
 
 def _sink_failing(cadence: Cadence) -> Operation:
-    rate = duration(cadence.rate)
+    tries = duration(cadence.tries)
     failing = (
-        f"increase(headwatch_sink_failures_total[{rate}]) > 0 "
-        f"unless on (job, instance, model, sink) increase(headwatch_sink_deliveries_total[{rate}]) > 0"
+        f"increase(headwatch_sink_failures_total[{tries}]) > 0 "
+        f"unless on (job, instance, model, sink) increase(headwatch_sink_deliveries_total[{tries}]) > 0"
     )
-    lost = f"sum {BY} (increase(headwatch_outbox_dropped_total[{rate}])) > 0"
+    lost = f"sum {BY} (increase(headwatch_outbox_dropped_total[{tries}])) > 0"
     return Operation(
         alert="HeadwatchSinkFailing",
         conditions={
-            "warning": (failing, None),
+            "warning": (failing, cadence.hold),
             # Now evidence is lost for good, and only a person can stop that.
-            "critical": (f"({failing}) and {ON} ({lost})", None),
+            "critical": (f"({failing}) and {ON} ({lost})", cadence.hold),
         },
         summary=f"Evidence about {MODEL} does not reach {{{{ $labels.sink }}}}",
         changed="{{ $labels.sink }} has taken nothing and refused {{ $value | humanize }} deliveries in "
-        f"{words(cadence.rate)}. " + say.text(say.outbox(f"headwatch_outbox_dropped_total[{rate}]")),
+        f"{words(cadence.tries)}. " + text(tell.outbox(f"headwatch_outbox_dropped_total[{tries}]")),
         action="See whether {{ $labels.sink }} is up and still takes the credentials; the sidecar's log says "
         "what it answered.",
     )
 
 
 def _samples_dropped(cadence: Cadence) -> Operation:
+    lost = f"headwatch_samples_dropped_total[{duration(cadence.rate)}]"
     dropped, received = (
         f"sum {BY} (increase(headwatch_samples_{name}_total[{duration(cadence.rate)}]))"
         for name in ("dropped", "received")
@@ -93,13 +125,13 @@ def _samples_dropped(cadence: Cadence) -> Operation:
     return Operation(
         alert="HeadwatchSamplesDropped",
         conditions={
-            "warning": (f"{share} > {WORTH_A_WARNING:g}", None),
-            "critical": (f"{share} > {WORTH_WAKING:g}", None),
+            "warning": (f"{share} > {WORTH_A_WARNING:g}", cadence.hold),
+            "critical": (f"{share} > {WORTH_WAKING:g}", cadence.hold),
         },
         summary=f"Samples of {MODEL} are dropped",
         changed="{{ $value | humanizePercentage }} of the samples that arrived in "
         f"{words(cadence.rate)} were dropped"
-        + say.text(say.most_dropped(f"headwatch_samples_dropped_total[{duration(cadence.rate)}]"))
+        + text(tell.most_dropped(lost))
         + ". What is judged may not be what was served.",
-        action="Look the reason up in the runbook.",
+        action=text(tell.against_dropping(lost)),
     )

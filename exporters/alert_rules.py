@@ -19,9 +19,12 @@ import yaml
 from exporters import alert_text as say
 from exporters.alert_cadence import Cadence, duration, words
 from exporters.alert_operations import BY, MODEL, ON, operations
+from exporters.alert_templates import SELECT, sentence, text
 
 RUNBOOKS = "https://headwatch.example/docs/runbooks"
-"""Where the runbooks are read, unless the configuration says otherwise."""
+"""Stands in the committed dashboards for the address that whoever imports them gives."""
+FOLDER = "docs/runbooks"
+"""Where the runbooks are in headwatch's repository: what an alert names where no address is known."""
 CADENCE = 300.0
 
 Rule = dict[str, Any]
@@ -29,18 +32,22 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """Base addresses of what an alert links to; ``grafana`` None: no dashboards are linked."""
+    """Base addresses of what an alert links to.
 
-    runbooks: str = RUNBOOKS
+    ``runbooks`` None: an alert names its page by the path in headwatch's repository. ``grafana`` None: no
+    dashboards are linked.
+    """
+
+    runbooks: str | None = None
     grafana: str | None = None
 
     def annotations(self, alert: str, dashboard: str, *, drift: bool) -> dict[str, str]:
         """The addresses of one alert; ``drift``: there are an onset and evidence to link to."""
-        found = {"runbook_url": f"{self.runbooks.rstrip('/')}/{page_name(alert)}"}
+        found = {"runbook_url": f"{(self.runbooks or FOLDER).rstrip('/')}/{page_name(alert)}"}
         if drift:
-            found["evidence_url"] = say.text(say.evidence_url())
+            found["evidence_url"] = text(say.evidence_url())
         if self.grafana:
-            found["dashboard_url"] = say.text(
+            found["dashboard_url"] = text(
                 say.dashboard_url(self.grafana, f"headwatch-{dashboard}", from_onset=drift)
             )
         return found
@@ -60,7 +67,7 @@ def alert_rules(
     window_seconds: float = CADENCE, *, fast: bool = False, links: Links | None = None
 ) -> dict[str, Any]:
     """The rule file's content for windows of ``window_seconds``; ``fast``: without holding times."""
-    cadence, links = Cadence(window_seconds, fast), links or Links()
+    cadence, links = Cadence(window=window_seconds, fast=fast), links or Links()
     interval = duration(cadence.interval)
     return {
         "groups": [
@@ -71,31 +78,32 @@ def alert_rules(
 
 
 def rules_yaml(window_seconds: float = CADENCE, *, fast: bool = False, links: Links | None = None) -> str:
-    """The rule file as text, with a first line that says how it was made."""
+    """The rule file as text; its head says how it was made and what its links need."""
     rules = alert_rules(window_seconds, fast=fast, links=links)
     text = yaml.dump(rules, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
-    return (
-        f"# Written by `headwatch rules` for windows of {words(window_seconds)}: "
-        f"write it anew when window.duration changes.\n{text}"
-    )
+    head = [
+        f"Written by `headwatch rules` for windows of {words(window_seconds)}; renew with window.duration.",
+        "One such file serves every sidecar that a Prometheus scrapes: the one for the longest windows.",
+    ]
+    if links is None or links.runbooks is None:
+        head += [
+            f"The alerts name their runbooks by path, {FOLDER}/ in headwatch's repository. For links set",
+            "exporters.prometheus.runbooks_url to where your team reads that folder, and renew this file.",
+        ]
+    return "".join(f"# {line}\n" for line in head) + text
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes a text that several alerts have once; the others point at it."""
 
     def ignore_aliases(self, data: object) -> bool:
-        return not (isinstance(data, str) and data.startswith(say.SELECT))
+        return not (isinstance(data, str) and data.startswith(SELECT))
 
 
-def _rule(
-    cadence: Cadence, alert: str, expression: str, *, labels: dict[str, str], hold: float | None = None
-) -> Rule:
-    held = cadence.hold if hold is None else hold
-    rule: Rule = {"alert": alert, "expr": expression, "for": duration(held), "labels": labels}
-    if cadence.hold:
-        # Bridges the minutes in which a restarted sidecar has no window to show yet.
-        rule["keep_firing_for"] = duration(cadence.hold)
-    return rule
+def _rule(alert: str, expression: str, labels: dict[str, str], *, hold: float, keep: float) -> Rule:
+    """``hold``: how long the condition stands before the alert; ``keep``: how long that outlives it."""
+    rule: Rule = {"alert": alert, "expr": expression, "for": duration(hold), "labels": labels}
+    return rule | {"keep_firing_for": duration(keep)} if keep else rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +153,7 @@ _DRIFT = (
         alert="HeadwatchModelChanged",
         channels="model",
         summary=f"{MODEL} gives other results than when its baseline was made",
-        changed=say.sentence("The fixed probe inputs give other results than they did.")
-        + say.heads("Most in "),
+        changed=sentence("The fixed probe inputs give other results than they did.") + say.heads("Most in "),
         dashboard="heads",
     ),
     _Drift(
@@ -177,15 +184,15 @@ def _drift(cadence: Cadence, links: Links) -> list[Rule]:
             # What a changed model explains may be inhibited; data that drift besides must not be.
             labels["data_drift"] = say.data_too()
         rules.append(
-            _rule(cadence, item.alert, expression, labels=labels)
+            _rule(item.alert, expression, labels, hold=cadence.settle, keep=cadence.bridge)
             | {
                 "annotations": {
                     "summary": item.summary,
-                    "description": say.text(item.changed),
-                    "since": say.text(say.since()),
-                    "cause": say.text(say.cause()),
-                    "effect": say.text(say.effect()),
-                    "action": say.text(say.action()),
+                    "description": text(item.changed),
+                    "since": text(say.since()),
+                    "cause": text(say.cause()),
+                    "effect": text(say.effect()),
+                    "action": text(say.action()),
                     **links.annotations(item.alert, item.dashboard, drift=True),
                 }
             }
@@ -198,7 +205,7 @@ def _operations(cadence: Cadence, links: Links) -> list[Rule]:
     for item in operations(cadence):
         for severity, (expression, hold) in item.conditions.items():
             rules.append(
-                _rule(cadence, item.alert, expression, labels={"severity": severity}, hold=hold)
+                _rule(item.alert, expression, {"severity": severity}, hold=hold, keep=cadence.hold)
                 | {
                     "annotations": {
                         "summary": item.summary,

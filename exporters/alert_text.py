@@ -1,4 +1,4 @@
-"""What an alert says: templates that Prometheus fills in from the metrics of the model in alarm.
+"""What a drift alert says: templates that Prometheus fills in from the metrics of the model in alarm.
 
 An on-call person has to read in one minute what changed, since when, whether the data or the model
 is the cause, whether it matters, and what to do first. No metric holds a token, so a text can only
@@ -7,12 +7,20 @@ count them; the evidence names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 
-# Each text asks about one model of one sidecar; $s parts a sentence from the one before, if there is one.
-SELECT = "{{ $m := printf `job=%q, instance=%q, model=%q` $labels.job $labels.instance $labels.model }}"
-_FIRST, _NEXT = "{{ $s := `` }}", "{{ $s = ` ` }}"
+from exporters.alert_templates import (
+    NEXT,
+    SELECT,
+    change,
+    first_of,
+    listed,
+    plain_name,
+    query,
+    sentence,
+    when,
+)
+
 HEADS_SHOWN = 3
 
 _CAUSES: Mapping[str, tuple[str, str]] = {
@@ -48,47 +56,35 @@ _HARM = {
 }
 
 
-@cache
-def text(*parts: str) -> str:
-    """One annotation that says these parts; the same object for the same ones."""
-    joined = "".join(parts)
-    return f"{SELECT if '$m' in joined else ''}{_FIRST if '$s' in joined else ''}{joined}"
-
-
-def sentence(said: str) -> str:
-    """A sentence that keeps its distance from the one before."""
-    return f"{{{{ $s }}}}{said}{_NEXT}"
-
-
 def since() -> str:
     """When the drift began: ``2026-09-21 15:10 UTC``."""
-    asked = _query("headwatch_alarm_since_timestamp_seconds{<model>}")
+    asked = query("headwatch_alarm_since_timestamp_seconds{<model>}")
     moment = '{{ (. | first | value | toTime).Format "2006-01-02 15:04 UTC" }}'
     return f"{{{{ with {asked} }}}}{moment}{{{{ else }}}}an unknown time{{{{ end }}}}"
 
 
 def cause() -> str:
     """Data, model, environment or serving with what it says; then what is known besides."""
-    others = _query('headwatch_cause{cause!="data", <model>} == 1')
+    others = query('headwatch_cause{cause!="data", <model>} == 1')
     said = ""
     for name, (meaning, _) in _CAUSES.items():
         told = meaning
         if name == "data":
             told = f"{{{{ if {others} }}}}{_DATA_TOO}{{{{ else }}}}{meaning}{{{{ end }}}}"
         found = f"{{{{ $s }}}}{name} ({told}){{{{ $s = ` and ` }}}}"
-        said += _if(f'headwatch_cause{{cause="{name}", <model>}} == 1', found)
-    said += "{{ if not $s }}not known yet{{ end }}." + _NEXT
+        said += when(f'headwatch_cause{{cause="{name}", <model>}} == 1', found)
+    said += "{{ if not $s }}not known yet{{ end }}." + NEXT
     for name, told in _EXPECTED.items():
-        said += _if(f'headwatch_expected_change{{change="{name}", <model>}} == 1', sentence(told))
-    return said + _listed(
-        "headwatch_suspicion{<model>} == 1", _plain_name("suspicion"), lead="Suspected: ", by="suspicion"
+        said += when(f'headwatch_expected_change{{change="{name}", <model>}} == 1', sentence(told))
+    return said + listed(
+        "headwatch_suspicion{<model>} == 1", plain_name("suspicion"), lead="Suspected: ", by="suspicion"
     )
 
 
 def effect() -> str:
     """Whether it matters: how far the predictions moved, and how urgent headwatch finds it."""
     moved = measures("prediction", lead="Largest change of the predictions: ", count=1)
-    harm = _first_of((f"eq $labels.severity `{name}`", sentence(said)) for name, said in _HARM.items())
+    harm = first_of((f"eq $labels.severity `{name}`", sentence(said)) for name, said in _HARM.items())
     return f"{moved}{harm}{{{{ end }}}}"
 
 
@@ -103,8 +99,8 @@ def first_step(causes: Sequence[str]) -> str:
 
 def action() -> str:
     """What to do first, by the most important cause."""
-    known = _first_of(
-        (_query(f'headwatch_cause{{cause="{name}", <model>}} == 1'), sentence(said))
+    known = first_of(
+        (query(f'headwatch_cause{{cause="{name}", <model>}} == 1'), sentence(said))
         for name, (_, said) in _CAUSES.items()
     )
     return f"{known}{{{{ else }}}}{sentence(_UNKNOWN)}{{{{ end }}}}"
@@ -112,17 +108,18 @@ def action() -> str:
 
 def heads(lead: str) -> str:
     """``lead`` and the strongest of the named heads, before and after; nothing where none is measured."""
-    named = f"scalar(clamp(headwatch_heads_drifted{{<model>}}, 1, {HEADS_SHOWN}))"
+    # Without a count topk would fail, and its error would stand in the message.
+    named = f"scalar(max(clamp(headwatch_heads_drifted{{<model>}}, 1, {HEADS_SHOWN}) or vector(1)))"
     labels = ("layer", "head", "statistic")
-    name = f"L{{{{ .Labels.layer }}}}H{{{{ .Labels.head }}}} {_plain_name('statistic')}"
-    shown = f"{name} {_change('head', labels)}"
-    return _listed(f"topk({named}, headwatch_head_evidence{{<model>}})", shown, lead=lead)
+    name = f"L{{{{ .Labels.layer }}}}H{{{{ .Labels.head }}}} {plain_name('statistic')}"
+    shown = f"{name} {change('head', labels)}"
+    return listed(f"topk({named}, headwatch_head_evidence{{<model>}})", shown, lead=lead)
 
 
 def heads_counted() -> str:
     """How many heads are named, as the beginning of a sentence that lists them."""
     return (
-        f"{{{{ range {_query('headwatch_heads_drifted{<model>}')} }}}}"
+        f"{{{{ range {query('headwatch_heads_drifted{<model>}')} }}}}"
         "{{ if eq .Value 0.0 }}No head is named for certain; the likeliest is "
         "{{ else if eq .Value 1.0 }}One head is named: "
         "{{ else }}{{ .Value }} heads are named, strongest first: {{ end }}{{ end }}"
@@ -132,49 +129,34 @@ def heads_counted() -> str:
 def tokens() -> str:
     """How many tokens came and went."""
     gained, lost = (
-        f"{{{{ range {_query(f'headwatch_tokens_{name}{{<model>}}')} }}}}{{{{ .Value }}}}{{{{ end }}}}"
+        f"{{{{ range {query(f'headwatch_tokens_{name}{{<model>}}')} }}}}{{{{ .Value }}}}{{{{ end }}}}"
         for name in ("gained", "lost")
     )
     said = f"Tokens seen clearly more often: {gained}, less often: {lost}. The evidence names them."
-    return _if("headwatch_tokens_gained{<model>}", sentence(said))
+    return when("headwatch_tokens_gained{<model>}", sentence(said))
 
 
 def measures(channel: str, *, lead: str, count: int) -> str:
     """``lead`` and the measures of a channel that moved most, before and after."""
     effects = f'abs(headwatch_measure_effect{{channel="{channel}", <model>}})'
-    shown = f"{_plain_name('measure')} {_change('measure', ('channel', 'measure'))}"
-    return _listed(f"topk({count}, {effects})", shown, lead=lead)
+    shown = f"{plain_name('measure')} {change('measure', ('channel', 'measure'))}"
+    return listed(f"topk({count}, {effects})", shown, lead=lead)
 
 
 def in_alarm(channel: str, said: str) -> str:
     """``said`` if this channel is in alarm."""
-    return _if(f'headwatch_channel_alarm{{channel="{channel}", <model>}} == 1', said)
+    return when(f'headwatch_channel_alarm{{channel="{channel}", <model>}} == 1', said)
 
 
 def agreement() -> str:
     """The share of labels on which the server and the replay agree."""
     said = sentence("Served and replayed labels agree on {{ .Value | humanizePercentage }} of the samples.")
-    return f"{{{{ range {_query('headwatch_fidelity_ratio{<model>}')} }}}}{said}{{{{ end }}}}"
-
-
-def outbox(dropped: str) -> str:
-    """What became of the evidence that was not delivered; ``dropped``: the counter over a range."""
-    full = _query(f"increase({dropped.replace('[', '{<model>}[')}) > 0")
-    return (
-        f"{{{{ if {full} }}}}The outbox is full, and what does not fit is lost."
-        "{{ else }}The evidence waits in the outbox, which is bounded.{{ end }}"
-    )
-
-
-def most_dropped(dropped: str) -> str:
-    """The commonest reason, in the middle of a sentence; ``dropped``: the counter over a range."""
-    asked = _query(f"topk(1, increase({dropped.replace('[', '{<model>}[')}) > 0)")
-    return f"{{{{ range {asked} }}}}, most of them for {_plain_name('reason')}{{{{ end }}}}"
+    return f"{{{{ range {query('headwatch_fidelity_ratio{<model>}')} }}}}{said}{{{{ end }}}}"
 
 
 def evidence_url() -> str:
     """The page of the episode's run in MLflow; empty where there is none."""
-    asked = _query('headwatch_episode_info{run_url!="", <model>}')
+    asked = query('headwatch_episode_info{run_url!="", <model>}')
     return f"{{{{ range {asked} }}}}{{{{ .Labels.run_url }}}}{{{{ end }}}}"
 
 
@@ -186,53 +168,11 @@ def dashboard_url(grafana: str, dashboard: str, *, from_onset: bool) -> str:
     address = f"{grafana.rstrip('/')}/d/{dashboard}?{labels}"
     if not from_onset:
         return address
-    onset = _query("1000 * (headwatch_alarm_since_timestamp_seconds{<model>} - 3600)")
+    onset = query("1000 * (headwatch_alarm_since_timestamp_seconds{<model>} - 3600)")
     return f'{address}{{{{ range {onset} }}}}&from={{{{ printf "%.0f" .Value }}}}&to=now{{{{ end }}}}'
 
 
 def data_too() -> str:
     """``yes`` while the data are a cause of the alarm, else ``no``."""
-    asked = _query('headwatch_cause{cause="data", <model>} == 1')
+    asked = query('headwatch_cause{cause="data", <model>} == 1')
     return f"{SELECT}{{{{ if {asked} }}}}yes{{{{ else }}}}no{{{{ end }}}}"
-
-
-def _query(expression: str) -> str:
-    """A template's pipeline that runs PromQL; ``<model>`` in it selects the model of the alert."""
-    return f"printf `{expression.replace('<model>', '%[1]s')}` $m | query"
-
-
-def _if(expression: str, said: str) -> str:
-    return f"{{{{ if {_query(expression)} }}}}{said}{{{{ end }}}}"
-
-
-def _first_of(cases: Iterable[tuple[str, str]]) -> str:
-    """``{{ if }} ... {{ else if }} ...``, still without its ``{{ end }}``."""
-    return "{{ else ".join(f"if {condition} }}}}{said}" for condition, said in cases).join(("{{ ", ""))
-
-
-def _listed(expression: str, shown: str, *, lead: str, by: str | None = None) -> str:
-    """A sentence: ``lead``, then ``shown`` for every series with commas between; nothing without any.
-
-    ``by``: the label to sort by; only ``topk`` brings an order of its own.
-    """
-    order = f" | sortByLabel `{by}`" if by else ""
-    items = f"{{{{ range $i, $item := . }}}}{{{{ if $i }}}}, {{{{ end }}}}{shown}{{{{ end }}}}"
-    return f"{{{{ with {_query(expression)}{order} }}}}{sentence(f'{lead}{items}.')}{{{{ end }}}}"
-
-
-def _change(family: str, labels: tuple[str, ...]) -> str:
-    """``0.71 → 0.42 (-1.3 sd)`` of what the series that ``.`` is measures."""
-    chosen = ", ".join(f"{name}=%q" for name in labels)
-    arguments = " ".join(f".Labels.{name}" for name in labels)
-
-    def shown(part: str, number: str) -> str:
-        asked = f"printf `headwatch_{family}_{part}{{{chosen}, %s}}` {arguments} $m | query"
-        return f"{{{{ range {asked} }}}}{number}{{{{ end }}}}"
-
-    number = '{{ printf "%.4g" .Value }}'
-    effect = shown("effect", '{{ printf "%+.1f" .Value }} sd')
-    return f"{shown('before', number)} → {shown('after', number)} ({effect})"
-
-
-def _plain_name(label: str) -> str:
-    return f"{{{{ reReplaceAll `_` ` ` .Labels.{label} }}}}"

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from exporters.alert_rules import alert_rules
+from exporters.alert_rules import CHANNEL_ALERTS, alert_rules
+from exporters.metric_labels import LABELS, series, unit
 from exporters.metric_table import AD_HOC, GROUPS, METRICS, Metric
 
 DASHBOARDS = Path("configs/grafana/dashboards")
@@ -21,23 +22,47 @@ _NAME = re.compile(r"headwatch_[a-z0-9_]+")
 
 _HEAD = """# Metrics
 
-Every metric of `GET /metrics`, from the one list in `exporters/metric_table.py`; written by
-`python -m exporters.metrics_page`. No label ever holds a token, a text or a sample's id: labels are layers,
-heads, statistics, classes of the model, watch lists of the configuration, and words of headwatch itself.
-Prometheus adds `job` and `instance`. What is unknown is left out and never served as 0.
+Every metric that a sidecar serves at `GET /metrics`: what it tells, its unit, its labels, how many series it
+has, and which dashboards and alerts use it. Alerts stand here without the *Headwatch* of their names. What is
+unknown is left out and never served as 0.
 
-Labels that may surprise: `when` is `baseline` or `window` (the last one judged); `job_name` is a scheduled
-job of headwatch, as `job` belongs to Prometheus; `severity` is `critical`, `warning` or `info`.
+Three to begin with:
+
+- `headwatch_severity == 1`: an alarm stands, and how bad it is. The [dashboards](dashboards.md) show more.
+- `headwatch_evidence / headwatch_evidence_limit`: how near each channel is to its limit; 1 or more alarms.
+- `time() - headwatch_window_end_timestamp_seconds`: how old the last verdict is. Old or missing means that
+  nobody looks, never that all is well.
+
+The process itself (memory, CPU, open files) is served under the names that all Prometheus clients use:
+`process_resident_memory_bytes`, `process_cpu_seconds_total` and their like. This page is written from the one
+list in `exporters/metric_table.py` by `python -m exporters.metrics_page`.
+
+## How many series
+
+A metric has a series for each combination of its labels; the column *series* says how many that are for one
+sidecar. *Top heads* are `exporters.prometheus.top_heads` (10 by default), whatever the model's size. With the
+defaults a model of 12 layers and 3 classes has some 430 series in alarm, and 12 more for each layer. Only
+`exporters.prometheus.every_head` makes a scrape large: it adds layers x heads x statistics (10), for
+12 x 12 heads 1,440.
+
+No label ever holds a token, a text or a sample's id.
+
+| label | values | how many |
+|---|---|---|
 """
 
 
 _BOARD = "dashboard "
-_COLUMNS = "| metric | kind | labels | what it tells | used in |\n|---|---|---|---|---|"
+_COLUMNS = (
+    "| metric | what it tells | kind | unit | labels | series | used in |\n|---|---|---|---|---|---|---|"
+)
 
 
 def metrics_page(uses: Mapping[str, Sequence[str]]) -> str:
     """The page as Markdown; ``uses``: a metric's name -> where it is used."""
-    parts = [_HEAD]
+    labels = [f"| `{name}` | {label.values} | {label.count} |" for name, label in LABELS.items()]
+    prometheus = "| `job`, `instance` | added by Prometheus: which scrape, which sidecar | 1 |"
+    parts = [_HEAD + "\n".join([*labels, prometheus]) + "\n"]
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n\n{_COLUMNS}")
         parts.extend(_row(METRICS[name], uses.get(name, ())) for name in names)
@@ -72,12 +97,16 @@ def committed_uses(folder: Path) -> dict[str, list[str]]:
 def _row(metric: Metric, places: Sequence[str]) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
     boards = ", ".join(place.removeprefix(_BOARD) for place in places if place.startswith(_BOARD))
-    alerts = ", ".join(place.removeprefix("Headwatch") for place in places if not place.startswith(_BOARD))
+    firing = [place for place in places if not place.startswith(_BOARD)]
+    if set(CHANNEL_ALERTS.values()) <= set(firing):
+        firing = ["all of drift", *(place for place in firing if place not in CHANNEL_ALERTS.values())]
+    alerts = ", ".join(place.removeprefix("Headwatch") for place in firing)
     used = "; ".join(
         f"{kind} {names}" for kind, names in (("dashboards", boards), ("alerts", alerts)) if names
     )
     used = used or f"ad hoc: {AD_HOC[metric.name]}"
-    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} | {used} |"
+    told = f"{metric.help} | {metric.kind} | {unit(metric)} | {labels} | {series(metric)}"
+    return f"| `{metric.name}` | {told} | {used} |"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from exporters.mlflow_remedies import remedy
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def export_errors(tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, OSError, ModuleNotFoundError) as error:
         raise ExportError(
-            f"mlflow.tracking_uri = {without_secrets(tracking_uri)}: {_remedy(error)}"
+            f"exporters.mlflow.tracking_uri = {without_secrets(tracking_uri)}: {remedy(error)}"
         ) from error
 
 
@@ -101,6 +102,15 @@ def runs_page(experiment_id: str, wanted: str) -> str:
     return f"#/experiments/{experiment_id}/runs?searchFilter={quote(wanted, safe=_PLAIN)}&{_TRAINING}"
 
 
+def quoted(value: str) -> str:
+    """The value as MLflow's filters take it: they know both quotes, and no way to escape one.
+
+    >>> print(quoted("it's"), quoted("plain"))
+    "it's" 'plain'
+    """
+    return f'"{value}"' if "'" in value else f"'{value}'"
+
+
 def run_url(address: str, experiment_id: str, run_id: str) -> str | None:
     """The run's page in the MLflow UI at ``address``; None where that is no web server.
 
@@ -117,18 +127,3 @@ def is_missing(error: BaseException | None) -> bool:
     # The code of a write to a deleted run is that of any wrong parameter.
     deleted = "must be in the 'active' state" in str(error)
     return deleted or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
-
-
-def _remedy(error: Exception) -> str:
-    name = type(error).__name__
-    text = " ".join(str(error).split())
-    if name in ("UnsupportedModelRegistryStoreURIException", "ModuleNotFoundError"):
-        return (
-            "needs the full mlflow package, and mlflow-skinny is installed; "
-            "give the http:// address of an MLflow server, or install mlflow"
-        )
-    if "API request to" in text or isinstance(error, OSError):
-        if any(code in text for code in ("401", "403")):
-            return "the server refused the credentials; check exporters.mlflow.token_file"
-        return "no answer from the server; check that it runs and that the address is right"
-    return f"the server refused: {text[:300]}"

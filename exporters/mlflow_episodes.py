@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters import mlflow_links as links
 from exporters import mlflow_text as text
+from exporters.mlflow_artifacts import files_of
 from exporters.mlflow_experiment import NOTE_TAG, Experiment, milliseconds, run_id
 from exporters.mlflow_metrics import window_metrics
 from exporters.mlflow_text import CLOSED_TAG
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Json = Mapping[str, Any]
+
+_OF_THE_END = ("model", "revision", "baseline", "episode", "state")
 
 
 class Episodes:
@@ -37,14 +40,18 @@ class Episodes:
             return
         self.runs[verdict["episode"]] = run
         self._log(run, verdict)
-        self._note_in_day(day, run)
+        self._note_in_day(day, run, text.episode_name(verdict))
 
     def deliver(self, record: OutboxRecord, payload: Json) -> None:
         """The evidence of an episode as it opens, widens, is attributed or closes."""
         experiment, verdict, phase = self._experiment, payload["verdict"], payload["phase"]
         name, tags = text.episode_name(verdict), text.run_tags(verdict)
+        if phase == "closed" and verdict["since_time"] is None:
+            # Used where only the end arrives: its verdict knows nothing of the beginning.
+            tags = {key: value for key, value in tags.items() if key in _OF_THE_END}
+            name = text.end_name(verdict)
         run = experiment.run(
-            episode_key(verdict), kind="episode", name=name, tags=tags, start=verdict["start"]
+            episode_key(verdict), kind="episode", name=name, tags=tags, start=text.began(verdict)
         )
         self.runs[verdict["episode"]] = run
         self._log(run, verdict)
@@ -61,7 +68,7 @@ class Episodes:
         note = self._note(standing, body, verdict, newest=folder, channels=tags["channel"])
         experiment.set_tags(run, {**tags, NOTE_TAG: note})
         experiment.client.update_run(run, name=name)
-        self._note_in_day(day_run(experiment, verdict, verdict["end"]), run)
+        self._note_in_day(day_run(experiment, verdict, verdict["end"]), run, name)
 
     def forget(self) -> None:
         """Look everything up anew: the server is not the one that was known."""
@@ -69,7 +76,7 @@ class Episodes:
 
     def _close(self, standing: Run, verdict: Json, outcome: str) -> None:
         experiment, run = self._experiment, run_id(standing)
-        ended = f"**{text.closing(verdict, outcome, standing.info.start_time / 1000)}**"
+        ended = f"**{text.closing(verdict, outcome, standing.data.tags.get('since'))}**"
         body = links.body_of(standing.data.tags.get(NOTE_TAG, "")).removeprefix(ended).lstrip()
         channels = standing.data.tags.get("channel", "")
         note = self._note(standing, f"{ended}\n\n{body}", verdict, newest="closed", channels=channels)
@@ -85,7 +92,7 @@ class Episodes:
         return links.episode_note(
             body,
             page=links.Page(experiment=experiment.id(), run=run_id(run)),
-            files=experiment.files(run_id(run)),
+            files=files_of(run, tracking_uri=experiment.tracking_uri),
             newest=newest,
             day=links.Page(experiment=experiment.id(), run=began),
             baseline=links.Page(experiment=experiment.id(), run=baseline_run(experiment, verdict)),
@@ -93,15 +100,17 @@ class Episodes:
             runbooks=self._runbooks,
         )
 
-    def _note_in_day(self, day: str, episode: str) -> None:
+    def _note_in_day(self, day: str, episode: str, name: str) -> None:
         """Link a day to an episode that was open in it, once."""
         if (day, episode) in self._noted:
             return
         experiment = self._experiment
         note = experiment.tags(day).get(NOTE_TAG, "")
-        link = links.episode_link(links.Page(experiment=experiment.id(), run=episode))
-        if link not in note:
-            experiment.set_tags(day, {NOTE_TAG: f"{note}\n\n{link}"})
+        # The name may change as the episode lasts; the address does not.
+        if episode not in note:
+            line = links.episode_line(links.Page(experiment=experiment.id(), run=episode), name)
+            # Above what was there: until the note is unfolded, a veil over its end swallows clicks.
+            experiment.set_tags(day, {NOTE_TAG: f"{line}\n\n{note}"})
         self._noted.add((day, episode))
 
     def _log(self, run: str, verdict: Json) -> None:

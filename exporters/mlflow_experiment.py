@@ -59,8 +59,8 @@ class Experiment:
             found = self.client.get_experiment_by_name(self.name)
             if found is not None and found.lifecycle_stage != "active":
                 raise ExportError(
-                    f"mlflow.experiment = {self.name}: is deleted on {without_secrets(self.tracking_uri)}; "
-                    "restore it or choose another name"
+                    f"exporters.mlflow.experiment = {self.name}: is deleted on "
+                    f"{without_secrets(self.tracking_uri)}; restore it or choose another name"
                 )
             tags = dict(found.tags) if found else {**EXPERIMENT_KIND, KIND_TAG: "experiment"}
             known = str(found.experiment_id if found else self.client.create_experiment(self.name, tags=tags))
@@ -148,14 +148,6 @@ class Experiment:
             for name, content in files.items():
                 (Path(local) / Path(name).name).write_bytes(content)
             self.client.log_artifacts(run, local, folder)
-
-    def files(self, run: str) -> dict[str, list[str]]:
-        """The names of the files in each top folder of the run's artifacts."""
-        return {
-            item.path: [Path(file.path).name for file in self.client.list_artifacts(run, item.path)]
-            for item in self.client.list_artifacts(run)
-            if item.is_dir
-        }
 
     def drop(self, run: str) -> None:
         """Forget one run, which was deleted."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from exporters.alert_rules import CHANNEL_ALERTS, page_name
-from exporters.mlflow_connection import run_page, runs_page
+from exporters.mlflow_connection import quoted, run_page, runs_page
 from exporters.mlflow_text import NOTE_LIMIT, fitting
 
 FOOT = "**Where to look**"
@@ -107,16 +107,27 @@ def experiment_note(experiment: str) -> str:
     )
 
 
-def episode_link(page: Page) -> str:
-    """The line that a day's note gets for an episode that was open in it."""
-    return page.link("A drift episode was open on this day.")
+def episode_line(page: Page, name: str) -> str:
+    """What a day's note says of an episode that was open in it."""
+    return f"{page.link(name)}: this drift episode was open on this day."
+
+
+def baseline_tables(experiment: str, model: str, baseline: str) -> str:
+    """The tables of what was judged against a baseline, as the line of links in its note."""
+    return " · ".join(
+        f"[its {kind}s]({runs_page(experiment, _judged_against(kind, model, baseline))})"
+        for kind in ("episode", "day")
+    )
 
 
 def version_link(registered: str, version: str) -> str:
     """The page of a baseline's version in the model registry."""
-    return (
-        f"[Version {version} of {registered} in the model registry](#/models/{registered}/versions/{version})"
-    )
+    return f"[version {version} in the model registry](#/models/{registered}/versions/{version})"
+
+
+def _judged_against(kind: str, model: str, baseline: str) -> str:
+    own = f"tags.model = {quoted(model)} AND tags.baseline = {quoted(baseline)}"
+    return f"tags.`headwatch.kind` = '{kind}' AND {own}"
 
 
 def _evidence(page: Page, folder: str, files: Mapping[str, Sequence[str]]) -> list[str]:

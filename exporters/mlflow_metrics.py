@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from exporters.verdict_text import head_name
@@ -15,6 +16,14 @@ from exporters.verdict_text import head_name
 Json = Mapping[str, Any]
 
 NAME_LIMIT = 250
+_ATTRIBUTION_SECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "agreement": r"spearman$|overlap_at_\d+$",
+        "faithfulness": r"comprehensiveness$|sufficiency$|^top_\d+_",
+        "head roles": r"^heads_|^head_|^sink_share$",
+    }
+)
+"""By what the rest of the section's name is: how attributions agree, how faithful, what heads do."""
 
 
 def window_metrics(verdict: Json) -> dict[str, float]:
@@ -40,6 +49,22 @@ def window_metrics(verdict: Json) -> dict[str, float]:
             metrics[f"{name}/{item['measure']}"] = item["after"]
     # A broken model's numbers may be none at all: null in JSON.
     return {metric_name(name): value for name, value in metrics.items() if value is not None}
+
+
+def attribution_metrics(found: Mapping[str, float]) -> dict[str, float]:
+    """The numbers of attributed samples, in four sections that stand together among the charts.
+
+    >>> list(attribution_metrics({"samples": 8, "relevance_spearman": 0.5, "top_3_drop": 0.2}))
+    ['attribution/samples', 'attribution agreement/relevance_spearman', 'attribution faithfulness/top_3_drop']
+    """
+    return {f"{_attribution_section(name)}/{name}": value for name, value in found.items()}
+
+
+def _attribution_section(name: str) -> str:
+    for section, pattern in _ATTRIBUTION_SECTIONS.items():
+        if re.search(pattern, name):
+            return f"attribution {section}"
+    return "attribution"
 
 
 def metric_name(name: str) -> str:

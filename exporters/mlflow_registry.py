@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.mlflow_connection import connect, export_errors, is_missing, without_secrets
+from exporters.mlflow_artifacts import fetched
+from exporters.mlflow_connection import connect, export_errors, is_missing, quoted, without_secrets
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def fetch_baseline(*, tracking_uri: str, name: str, alias: str = ALIAS, token: s
     client = connect(tracking_uri, token)
     with export_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="headwatch-") as folder:
         version = _version_by_alias(client, tracking_uri, name, alias)
-        data = Path(client.download_artifacts(str(version.run_id), ARTIFACT, folder)).read_bytes()
+        run = client.get_run(str(version.run_id))
+        data = fetched(run, ARTIFACT, tracking_uri=tracking_uri, into=folder).read_bytes()
     if hashlib.sha256(data).hexdigest() != version.tags.get(DIGEST_TAG):
         raise ExportError(
             f"{registered_name(name)} version {version.version}: the file is not the one that was published; "
@@ -119,7 +121,7 @@ def list_baselines(
     registered = registered_name(name)
     with export_errors(tracking_uri):
         aliases: dict[str, list[str]] = {}
-        for model in client.search_registered_models(filter_string=f"name = '{registered}'"):
+        for model in client.search_registered_models(filter_string=f"name = {quoted(registered)}"):
             for alias, version in model.aliases.items():
                 aliases.setdefault(str(version), []).append(alias)
         return tuple(
@@ -195,7 +197,7 @@ def fetch_model(
 
 
 def _ensure_registered(client: MlflowClient, registered: str, name: str) -> None:
-    if not client.search_registered_models(filter_string=f"name = '{registered}'"):
+    if not client.search_registered_models(filter_string=f"name = {quoted(registered)}"):
         text = (
             f"Baselines of {name}: what its attention heads and tokens did when it was known to be well. "
             f"Alias {ALIAS}: the one that its traffic is judged against. No model to deploy."
@@ -204,7 +206,7 @@ def _ensure_registered(client: MlflowClient, registered: str, name: str) -> None
 
 
 def _versions(client: MlflowClient, registered: str) -> list[ModelVersion]:
-    found = client.search_model_versions(filter_string=f"name = '{registered}'")
+    found = client.search_model_versions(filter_string=f"name = {quoted(registered)}")
     return sorted(found, key=lambda item: -int(item.version))
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from exporters.mlflow_artifacts import fetched, files_of
 from exporters.mlflow_connection import connect, export_errors
 from monitor.errors import InputError
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 NAME = "report.json"
 
@@ -25,22 +22,17 @@ def fetch_report(*, tracking_uri: str, run: str, token: str | None = None) -> di
     """
     client = connect(tracking_uri, token)
     with export_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="headwatch-") as folder:
-        found = [_loaded(client, run, path, folder) for path in _places(client, run)]
+        kept = client.get_run(run)
+        files = files_of(kept, tracking_uri=tracking_uri)
+        places = [f"{name}/{NAME}" for name in files if NAME in files[name]]
+        found = [
+            json.loads(fetched(kept, place, tracking_uri=tracking_uri, into=folder).read_text("utf-8"))
+            for place in places
+        ]
     if not found:
         raise InputError(
             f"--run = {run}: has no {NAME}; give the run of a drift episode that this version or a "
             "later one made"
         )
-    return max(found, key=lambda report: float(report.get("made", 0.0)))
-
-
-def _places(client: MlflowClient, run: str) -> list[str]:
-    """Where the run keeps reports: one a folder, as the episode opened, widened, was attributed, closed."""
-    folders = [item.path for item in client.list_artifacts(run) if item.is_dir]
-    files = [file.path for folder in folders for file in client.list_artifacts(run, folder)]
-    return [path for path in files if Path(path).name == NAME]
-
-
-def _loaded(client: MlflowClient, run: str, path: str, folder: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(Path(client.download_artifacts(run, path, folder)).read_text("utf-8"))
-    return loaded
+    newest: dict[str, Any] = max(found, key=lambda report: float(report.get("made", 0.0)))
+    return newest

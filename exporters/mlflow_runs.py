@@ -8,10 +8,10 @@ from typing import Any
 
 from exporters import mlflow_links as links
 from exporters import mlflow_text as text
-from exporters.mlflow_connection import export_errors, is_missing, run_url
+from exporters.mlflow_connection import export_errors, is_missing, quoted, run_url
 from exporters.mlflow_episodes import Episodes
 from exporters.mlflow_experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
-from exporters.mlflow_metrics import window_metrics
+from exporters.mlflow_metrics import attribution_metrics, window_metrics
 from exporters.mlflow_registry import publish_baseline, registered_name, registered_runs
 from exporters.mlflow_retention import Keep, due
 from exporters.mlflow_tree import MODEL_KEYS, baseline_run, day_run
@@ -95,12 +95,16 @@ class MlflowRuns:
             ExportError: the server cannot be reached or refuses.
         """
         experiment = self._experiment
-        wanted = "tags.state = 'open'" if self._keep.everything else f"tags.`{KIND_TAG}` LIKE '%'"
+        wanted = f"tags.`{KIND_TAG}` LIKE '%'"
+        if self._keep.everything:
+            wanted = f"tags.`{KIND_TAG}` = 'episode' AND tags.state = 'open'"
         with export_errors(experiment.tracking_uri):
-            runs = [run for run in experiment.search(wanted) if run.data.tags.get("model") == model]
+            runs = list(experiment.search(f"{wanted} AND tags.model = {quoted(model)}"))
             for run in runs:
                 if run.data.tags.get("state") == "open":
                     self._episodes.runs[run.data.tags["episode"]] = run_id(run)
+            if self._keep.everything:
+                return 0
             registered = registered_runs(experiment.client, model)
             old = [run_id(run) for run in due(runs, keep=self._keep, now=now, registered=registered)]
             for gone in old:
@@ -125,7 +129,7 @@ class MlflowRuns:
         owner = {"model": model, "revision": "", "baseline": baseline, **known}
         run = day_run(self._experiment, owner, record.created)
         step = int(payload["window"])
-        metrics = {f"attribution/{name}": value for name, value in payload.get("metrics", {}).items()}
+        metrics = attribution_metrics(payload.get("metrics", {}))
         self._experiment.log_metrics(run, metrics, step=step, time=record.created)
         words = json.dumps(payload.get("words", {}), indent=2, ensure_ascii=False, sort_keys=True)
         files = {"words.json": words.encode(), **record.artifacts}
@@ -141,6 +145,7 @@ class MlflowRuns:
         self._experiment.log_artifacts(run, record.artifacts, "baseline")
         made = text.baseline_text(payload, record.created)
         note = f"{made} Windows are judged against it; the days below it show them."
+        head = links.baseline_tables(self._experiment.id(), owner["model"], owner["baseline"])
         data = record.artifacts.get("baseline.headwatch")
         if self._registry and data is not None:
             version = publish_baseline(
@@ -152,5 +157,5 @@ class MlflowRuns:
                 run_id=run,
                 description=made,
             )
-            note = f"{note}\n\n{links.version_link(registered_name(owner['model']), version)}"
-        self._experiment.set_tags(run, {NOTE_TAG: note})
+            head = f"{head} · {links.version_link(registered_name(owner['model']), version)}"
+        self._experiment.set_tags(run, {NOTE_TAG: f"{head}\n\n{note}"})

@@ -52,11 +52,17 @@ _HARM: Mapping[str, str] = MappingProxyType(
 )
 _OUTCOMES: Mapping[str, str] = MappingProxyType(
     {
-        "over": "The drift is over since {end}; it lasted {lasted}.",
-        "accepted": "Accepted as the new normal at {end}, after {lasted}; another baseline stands since.",
-        "superseded": "Ended at {end}, after {lasted}, with its baseline: another revision was declared.",
+        "over": "The drift is over since {end}{lasted}.",
+        "accepted": "Accepted as the new normal at {end}{lasted}; another baseline stands since.",
+        "superseded": "Ended at {end}{lasted}, with its baseline: another revision was declared.",
     }
 )
+_NO_BEGINNING = " Its beginning never arrived: its run was deleted, or the outbox was full."
+
+
+def began(verdict: Json) -> float:
+    """When the drift began as far as is known now, seconds since the epoch."""
+    return float(verdict["since_time"] or verdict["start"])
 
 
 def run_tags(verdict: Json) -> dict[str, str]:
@@ -66,6 +72,7 @@ def run_tags(verdict: Json) -> dict[str, str]:
         "revision": verdict["revision"],
         "baseline": verdict["baseline"],
         "episode": str(verdict["episode"]),
+        "since": utc(began(verdict)),
         "state": "open",
         "cause": ",".join(verdict["causes"]) or "unknown",
         "severity": verdict["severity"] or "none",
@@ -76,28 +83,33 @@ def run_tags(verdict: Json) -> dict[str, str]:
 
 def episode_name(verdict: Json) -> str:
     """The run's name: ``Drift of sentiment since 2026-11-21 10:35 UTC``."""
-    return f"Drift of {verdict['model']} since {utc(_since(verdict))}"
+    return f"Drift of {verdict['model']} since {utc(began(verdict))}"
+
+
+def end_name(verdict: Json) -> str:
+    """The name of the run of an episode of which only the end arrived."""
+    return f"Drift of {verdict['model']} until {utc(verdict['end'])}"
 
 
 def closed_name(name: str, verdict: Json) -> str:
     """The same run's name when it is over: ``Drift of sentiment from 2026-11-21 10:35 to 14:40 UTC``."""
     end = utc(verdict["end"])
-    began = re.search(r" since (\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC", name)
-    if began is None:
+    since = re.search(r" since (\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC", name)
+    if since is None:
         return name
-    shown = end.removeprefix(f"{began[1]} ")
-    return name.replace(began[0], f" from {began[1]} {began[2]} to {shown}")
+    shown = end.removeprefix(f"{since[1]} ")
+    return name.replace(since[0], f" from {since[1]} {since[2]} to {shown}")
 
 
 def sentences(verdict: Json) -> list[tuple[str, str]]:
     """(label, sentence) three times: what changed and since when; the cause; whether it matters."""
     changes = [_moved(name, verdict["channels"][name]) for name in alarmed(verdict)]
-    began = f"Since {utc(_since(verdict))}"
+    since = f"Since {utc(began(verdict))}"
     if verdict["since"] is not None:
-        began += f" (window {verdict['since']})"
+        since += f" (window {verdict['since']})"
     against = f"{verdict['model']} is not as in its baseline {verdict['baseline']}"
     return [
-        ("What changed", f"{began} {against}: {_joined(changes) or 'something'} changed."),
+        ("What changed", f"{since} {against}: {_joined(changes) or 'something'} changed."),
         ("Why", f"{_cause(verdict)}."),
         ("Does it matter", f"{_harm(verdict)}."),
     ]
@@ -123,10 +135,14 @@ def _details(verdict: Json) -> list[str]:
     return blocks
 
 
-def closing(verdict: Json, outcome: str, began: float) -> str:
-    """The sentence that a note begins with once its episode is over."""
-    lasted = duration(verdict["end"] - began)
-    return _OUTCOMES.get(outcome, _OUTCOMES["over"]).format(end=utc(verdict["end"]), lasted=lasted)
+def closing(verdict: Json, outcome: str, since: str | None) -> str:
+    """What a note begins with once its episode is over; ``since`` is the episode's tag, None if unknown."""
+    lasted = ""
+    if since is not None:
+        beginning = datetime.strptime(since, "%Y-%m-%d %H:%M %Z").replace(tzinfo=UTC)
+        lasted = f", after {duration(verdict['end'] - beginning.timestamp())}"
+    said = _OUTCOMES.get(outcome, _OUTCOMES["over"]).format(end=utc(verdict["end"]), lasted=lasted)
+    return said if since is not None else f"{said}{_NO_BEGINNING}"
 
 
 def baseline_text(payload: Json, created: float) -> str:
@@ -138,6 +154,13 @@ def baseline_text(payload: Json, created: float) -> str:
         f"Baseline {payload['version']} of {payload['name']}{revision}: {samples} samples from {made_of}, "
         f"built {utc(created)}."
     )
+
+
+def baseline_note(model: str, baseline: str) -> str:
+    """What a baseline's run says until its own record arrives, which one that was loaded does not have."""
+    if not baseline:
+        return f"The days of {model} before its first baseline was learnt; nothing was judged yet."
+    return f"Baseline {baseline} of {model}. Windows are judged against it; the days below it show them."
 
 
 def day_note(model: str, day: str, baseline: str) -> str:
@@ -173,10 +196,6 @@ def duration(seconds: float) -> str:
 def date(time: float) -> str:
     """The UTC day: ``2026-09-21``."""
     return datetime.fromtimestamp(time, UTC).date().isoformat()
-
-
-def _since(verdict: Json) -> float:
-    return float(verdict["since_time"] or verdict["start"])
 
 
 def _moved(name: str, channel: Json) -> str:

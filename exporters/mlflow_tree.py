@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporters.mlflow_experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
-from exporters.mlflow_text import DAY_TAG, date, day_note
+from exporters.mlflow_links import baseline_tables
+from exporters.mlflow_text import DAY_TAG, baseline_note, date, day_note
 
 PARENT_TAG = "mlflow.parentRunId"
 MODEL_KEYS = ("model", "revision", "baseline")
@@ -29,7 +30,10 @@ def baseline_run(experiment: Experiment, owner: Mapping[str, Any]) -> str:
     name = f"Baseline {owner['baseline']} of {owner['model']}"
     if not owner["baseline"]:
         name = f"{owner['model']} before its first baseline"
-    run = experiment.run(key, kind="baseline", name=name, tags=_tags(owner))
+    note = baseline_note(owner["model"], owner["baseline"])
+    if owner["baseline"]:
+        note = f"{baseline_tables(experiment.id(), owner['model'], owner['baseline'])}\n\n{note}"
+    run = experiment.run(key, kind="baseline", name=name, tags={**_tags(owner), NOTE_TAG: note})
     experiment.client.set_terminated(run)
     return run
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
 import os
 import sys
 import traceback
@@ -31,7 +32,7 @@ from monitor.commands import (
     run,
     status,
 )
-from monitor.commands.help_text import epilog, overview, prose
+from monitor.commands.help_text import epilog, first_sentence, overview, prose
 from monitor.commands.outputs import JsonCommand
 from monitor.errors import HeadwatchError
 
@@ -40,7 +41,8 @@ app = typer.Typer(
     help="Watch what every attention head of a production transformer does, and say when it shifts.",
     epilog=overview(),
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # boxes leave an option's description 20 of 80 columns
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -65,6 +67,11 @@ def options(
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Only `run` logs. Without a handler Python prints warnings on stderr: `check` would then show the
+    # verdict on its own test inputs as if it were an alarm.
+    quiet = logging.getLogger("headwatch")
+    if not quiet.handlers:
+        quiet.addHandler(logging.NullHandler())
 
 
 for _name, _command, _kind in (
@@ -78,7 +85,9 @@ for _name, _command, _kind in (
     ("compare", compare.compare, JsonCommand),
     ("backtest", backtest.backtest, JsonCommand),
 ):
-    app.command(_name, cls=_kind, help=prose(_command), epilog=epilog(_name))(_command)
+    app.command(
+        _name, cls=_kind, help=prose(_command), short_help=first_sentence(_command), epilog=epilog(_name)
+    )(_command)
 app.add_typer(baseline.app, name="baseline")
 
 

@@ -129,6 +129,7 @@ class Cycle:
         if newest is not None and self.baseline is not None:
             verdict = Verdict.from_json(json.loads(newest))
             self.verdict = verdict if verdict.baseline == self._in_force.version else None
+            self._reporter.resume(self.verdict)
 
     def reconfigure(self, config: Config, privacy: WordPrivacy) -> None:
         """Take new drift and privacy settings; evidence so far is kept."""
@@ -402,6 +403,7 @@ class Cycle:
                 context=self._context(),
                 created=self._clock(),
                 wanted=self._wanted,
+                last=self._reporter.of_end(self._episode, "accepted"),
                 request=request,
             )
         except HeadwatchError as error:
@@ -518,8 +520,9 @@ class Cycle:
         if self.verdict is None or not self.verdict.alarm:
             return
         summary = f"Revision {revision} was declared; this episode ends with the former one's baseline."
-        records = evidence.closing_records(self.verdict, summary, outcome="superseded")
-        self._store.close_episode(outbox=self._wanted(records), meta=self._words.over())
+        last = self._reporter.of_end(self._episode, "superseded")
+        records = evidence.closing_records(self.verdict, summary, outcome="superseded", report=last.report())
+        self._store.close_episode(outbox=self._wanted(records), meta={**self._words.over(), **last.to_keep()})
         self.standing.forget()
         self.verdict = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -51,16 +52,27 @@ def test_help_lists_every_command_and_every_exit_code(headwatch):
     code, out, _ = headwatch("--help")
     assert code == 0
     for name in BY_COMMAND:
-        assert f"│ {name.split()[0]} " in out
+        assert f"\n  {name.split()[0]} " in out
     rows = " ".join(out.split())
     for number, meaning in EXIT_CODES.items():
         assert f"{number} {meaning}" in rows
 
 
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=lambda words: " ".join(words) or "headwatch")
+def test_help_fits_80_columns_and_leaves_most_of_them_to_its_sentences(headwatch, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = headwatch(*command, "--help")
+    assert max(map(len, out.splitlines())) <= 80
+    # nothing is cut short
+    assert not re.search(r"\w\.\.\.", out)
+    described = [line for line in out.splitlines() if re.match(r" {12,}\S", line)]
+    assert all(len(line) - len(line.lstrip()) <= 34 for line in described)
+
+
 @pytest.mark.parametrize("name", BY_COMMAND)
 def test_the_help_of_a_command_has_its_exit_codes(headwatch, name):
     _, out, _ = headwatch(*name.split(), "--help")
-    rows = " ".join(out.partition("Exit codes")[2].split())
+    rows = " ".join(out.partition("Exit codes:")[2].split())
     assert rows == " ".join(f"{number} {meaning}" for number, meaning in BY_COMMAND[name].items())
 
 
@@ -83,10 +95,12 @@ def test_the_version_is_that_of_the_package(headwatch):
     [
         (["rnu"], "No such command 'rnu'"),
         (["check"], "Missing option '--config'"),
+        (["backtest"], "Missing option '--model'"),
+        (["compare"], "Missing option '--model'"),
         (["check", "--confg", "x"], "No such option"),
         ([], ""),
     ],
-    ids=["misspelt command", "no file", "misspelt option", "nothing"],
+    ids=["misspelt command", "no file", "bare backtest", "bare compare", "misspelt option", "nothing"],
 )
 def test_wrong_usage_is_exit_code_two(headwatch, arguments, said):
     code, _, err = headwatch(*arguments)

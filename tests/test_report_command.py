@@ -65,6 +65,16 @@ def test_a_report_json_is_drawn_as_it_was(command: Any, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == episode_page(again)
 
 
+def test_json_prints_the_numbers_that_draw_the_same_page(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = command("report", write(tmp_path / "kept" / "report.json", EPISODE), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads(json.dumps(EPISODE.to_json()))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
 def test_of_a_folder_the_newest_report_is_drawn(command: Any, tmp_path: Path) -> None:
     write(tmp_path / "artifacts" / "opened" / "report.json", EPISODE)
     write(tmp_path / "artifacts" / "attributed" / "report.json", NEWER)
@@ -171,13 +181,15 @@ def test_an_mlflow_run_gives_its_newest_report(command: Any, tmp_path: Path) -> 
         ),
         (("--run", "abc"), "--run and --tracking-uri: go together; give both or neither"),
         (("--tracking-uri", "http://m"), "--run and --tracking-uri: go together; give both or neither"),
+        (("--json",), "--output = p.html: is for the page, and --json prints; leave one of them out"),
     ],
-    ids=["two sources", "no server", "no run"],
+    ids=["two sources", "no server", "no run", "a page and JSON"],
 )
 def test_what_does_not_go_together_is_refused(
-    command: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+    command: Any, tmp_path: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert refused(command("report", *arguments, "-o", tmp_path / "p.html"), ConfigError) == message
+    monkeypatch.chdir(tmp_path)
+    assert refused(command("report", *arguments, "-o", "p.html"), ConfigError) == message
 
 
 def test_files_that_are_no_report_are_named(command: Any, tmp_path: Path) -> None:

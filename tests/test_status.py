@@ -26,7 +26,7 @@ from monitor.commands.status_text import OVERVIEW, RUNBOOKS, STATE_RUNBOOKS, STA
 from monitor.records import State, Suspicion
 from monitor.sidecar.status import status_document
 from tests.exporters import scenes
-from tests.servers import free_port, http_server, running, wait_for
+from tests.servers import free_port, http_server, wait_for
 from tests.sidecar_process import Sidecar, sidecar
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,7 @@ tokens          11.50     9.06  ████████████████
 prediction       0.10     9.06  ░░░░░░░░░░░░░░░░░░░░░░░░
 input            4.53     9.06  ████████████░░░░░░░░░░░░
 
+heads       2 named as drifted; those with the strongest evidence:
 head        statistic            before        after      effect  importance
 L3H7        entropy                0.71 ->      0.42     -1.3 sd        5.0%
 L5H0        first                  0.12 ->      0.31     +0.9 sd        5.0%
@@ -68,6 +69,7 @@ job         last success           took        runs   failed  skipped
 profile     2 h 0 min ago         1.5 s          60        1        2
 probe       never                     -           0        0        0
 
+report      http://127.0.0.1:9095/v1/report
 episode     http://mlflow:5000/#/experiments/1/runs/a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
 MLflow      http://mlflow:5000/#/experiments/1/runs/0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
 runbook     docs/runbooks/head-drift.md
@@ -489,59 +491,71 @@ def ask(watch: Sidecar, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_real_sidecar_is_asked_from_its_start_to_an_alarm(tiny_classifier, tmp_path):
-    watch = sidecar(tmp_path / "watch", model=tiny_classifier)
+@pytest.fixture(scope="module")
+def one_sidecar(tiny_classifier, tmp_path_factory):
+    made = sidecar(tmp_path_factory.mktemp("watch"), model=tiny_classifier)
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture
+def watch(one_sidecar):
+    """A real one that has judged nothing yet, started unless the test before this one did so."""
+    if one_sidecar.server.process is None:
+        one_sidecar.server.start()
+    return one_sidecar
+
+
+def test_the_ingest_address_is_told_from_the_operations_address(watch, headwatch):
+    code, _, err = headwatch("status", "--url", watch.ingest)
+    assert code == 13
+    assert err == (
+        f"headwatch: --url = {watch.ingest}: answers, but is no headwatch (404 Not Found); "
+        "give the address of its exporters.prometheus.listen\n"
+    )
+
+
+def test_a_real_sidecar_is_asked_from_its_start_to_an_alarm(watch):
     sentences = [
         " ".join(
             ("quiet", "harbour", "small", "boats", "bread", "door")[(i * j) % 6] for j in range(2, 5 + i % 7)
         )
         for i in range(240)
     ]
-    with running(watch.server):
-        learning = ask(watch)
-        assert learning.returncode == 13
-        assert "baseline    none yet: 0 of 200 samples\n" in learning.stdout
+    learning = ask(watch)
+    assert learning.returncode == 13
+    assert "baseline    none yet: 0 of 200 samples\n" in learning.stdout
 
-        def send(texts, name):
-            have = len(watch.verdicts())
-            watch.send([{"id": f"{name}{i}", "text": text} for i, text in enumerate(texts)])
-            wait_for("it is judged", lambda: len(watch.verdicts()) > have, seconds=60)
-            time.sleep(0.3)
+    def send(texts, name):
+        have = len(watch.verdicts())
+        watch.send([{"id": f"{name}{i}", "text": text} for i, text in enumerate(texts)])
+        wait_for("it is judged", lambda: len(watch.verdicts()) > have, seconds=60)
+        time.sleep(0.3)
 
-        for start in range(0, 200, 40):
-            send(sentences[start : start + 40], f"l{start}-")
-        wait_for("the baseline stands", lambda: watch.status()["baseline"], seconds=60)
-        send(sentences[200:240], "quiet")
-        quiet = ask(watch)
-        assert quiet.returncode == 0, quiet.stdout
-        assert quiet.stdout.startswith("tiny: quiet\n")
-        assert "\nall " in quiet.stdout
-        assert "240 received, 0 dropped, " in quiet.stdout
+    for start in range(0, 200, 40):
+        send(sentences[start : start + 40], f"l{start}-")
+    wait_for("the baseline stands", lambda: watch.status()["baseline"], seconds=60)
+    send(sentences[200:240], "quiet")
+    quiet = ask(watch)
+    assert quiet.returncode == 0, quiet.stdout
+    assert quiet.stdout.startswith("tiny: quiet\n")
+    assert "\nall " in quiet.stdout
+    assert "240 received, 0 dropped, " in quiet.stdout
 
-        for number in range(3):
-            send([f"{text} zeppelin stock market report" for text in sentences[:40]], f"other{number}")
-        alarm = ask(watch)
-        assert alarm.returncode in (11, 12)
-        first, *rest = alarm.stdout.splitlines()
-        assert re.fullmatch(r"tiny: alarm, (critical \(page\)|warning \(ticket\))", first)
-        assert "cause       data" in rest
-        assert any(line.startswith("tokens  ") and line.endswith("alarm since window 6") for line in rest)
-        assert "runbook     docs/runbooks/token-drift.md" in rest
-        assert max(len(line) for line in rest if "http" not in line) <= 80
-        whole = json.loads(ask(watch, "--json").stdout)
-        assert whole["verdict"] == watch.verdicts()[-1]
-        assert whole["queue"] == {"samples": 0, "limit": 10000}
+    for number in range(3):
+        send([f"{text} zeppelin stock market report" for text in sentences[:40]], f"other{number}")
+    alarm = ask(watch)
+    assert alarm.returncode in (11, 12)
+    first, *rest = alarm.stdout.splitlines()
+    assert re.fullmatch(r"tiny: alarm, (critical \(page\)|warning \(ticket\))", first)
+    assert "cause       data" in rest
+    assert any(line.startswith("tokens  ") and line.endswith("alarm since window 6") for line in rest)
+    assert "runbook     docs/runbooks/token-drift.md" in rest
+    assert max(len(line) for line in rest if "http" not in line) <= 80
+    whole = json.loads(ask(watch, "--json").stdout)
+    assert whole["verdict"] == watch.verdicts()[-1]
+    assert whole["queue"] == {"samples": 0, "limit": 10000}
+    watch.server.stop()
     gone = ask(watch)
     assert gone.returncode == 13
     assert "does not answer (Connection refused)" in gone.stderr
-
-
-def test_the_ingest_address_is_told_from_the_operations_address(tiny_classifier, tmp_path, headwatch):
-    watch = sidecar(tmp_path / "watch", model=tiny_classifier)
-    with running(watch.server):
-        code, _, err = headwatch("status", "--url", watch.ingest)
-    assert code == 13
-    assert err == (
-        f"headwatch: --url = {watch.ingest}: answers, but is no headwatch (404 Not Found); "
-        "give the address of its exporters.prometheus.listen\n"
-    )

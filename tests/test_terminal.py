@@ -189,6 +189,17 @@ def test_what_json_says_is_what_the_words_say(here, place):
 # --- pipes and terminals -------------------------------------------------------------------------
 
 
+def test_check_does_not_show_the_verdict_on_its_own_test_inputs_as_an_alarm(place, tmp_path):
+    file = tmp_path / "headwatch.yaml"
+    file.write_text(
+        f"model:\n  source: {place / 'model'}\nbaseline:\n  file: {place / 'made.headwatch'}\n"
+        f"state:\n  file: {tmp_path / 'state.sqlite'}\n"
+    )
+    code, out, err = run(["check", "--config", file])
+    assert (code, err) == (0, "")
+    assert "a verdict on the window, against baseline" in out
+
+
 def test_nothing_is_coloured_or_drawn_in_a_pipe(place):
     for name in ("explain", "baseline build"):
         code, out, err = run(reports(place)[name], {"TERM": "xterm-256color", "COLUMNS": "80"})
@@ -301,10 +312,40 @@ def test_an_unreadable_input_is_named_with_its_option(here, place):
 # --- completion ----------------------------------------------------------------------------------
 
 
-def test_bash_completes_commands_options_files_and_folders(place, tmp_path):
-    program = tmp_path / "headwatch"
+def installed(folder: Path) -> dict[str, str]:
+    """An environment in which a shell finds ``headwatch``."""
+    program = folder / "headwatch"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m monitor.cli "$@"\n')
     program.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (
+            "headwatch baseline p",
+            '"promote":"Make another baseline the current one; the one before stays beside',
+        ),
+        ("headwatch status --w", "--watch"),
+        ("headwatch run --config ", "headwatch.yaml"),
+        ("headwatch profile --task tok", "token-classification"),
+    ],
+)
+def test_zsh_is_offered_commands_options_and_files(place, tmp_path, typed, offered):
+    environment = {
+        **installed(tmp_path),
+        "_TYPER_COMPLETE_ARGS": typed,
+        "_HEADWATCH_COMPLETE": "complete_zsh",
+    }
+    # what the function that `--show-completion` gives zsh evaluates
+    done = subprocess.run(
+        [tmp_path / "headwatch"], cwd=place, env=environment, capture_output=True, text=True, check=True
+    )
+    assert offered in done.stdout
+
+
+def test_bash_completes_commands_options_files_and_folders(place, tmp_path):
     script = tmp_path / "try.sh"
     script.write_text(
         'eval "$(_HEADWATCH_COMPLETE=source_bash headwatch)"\n'
@@ -326,7 +367,7 @@ def test_bash_completes_commands_options_files_and_folders(place, tmp_path):
     done = subprocess.run(
         ["bash", "--norc", str(script)],
         cwd=place,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        env=installed(tmp_path),
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from exporters.alert_rules import RUNBOOKS
 from exporters.grafana.panels import Panel
+from exporters.grafana.queries import MODEL, metric
 from exporters.grafana.sdk import SOURCE, JSONEncoder, board, model
 
 TAG = "headwatch"
@@ -29,6 +30,8 @@ def dashboard(
         .readonly()
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .annotation(_alerts())
+        .annotation(_onset())
+        .annotation(_versions())
         .link(_others())
         .link(_runbooks())
     )
@@ -59,9 +62,10 @@ def places(*, several_models: bool) -> tuple[board.QueryVariable, ...]:
     )
 
 
-def choice(name: str, label: str, query: str) -> board.QueryVariable:
-    """One more thing to choose, one at a time."""
-    return _values(name, label, query, several=False)
+def choice(name: str, label: str, query: str, first: str) -> board.QueryVariable:
+    """One more thing to choose, one at a time; ``first``: what is chosen before anybody does."""
+    chosen = model.VariableOption(selected=True, text=first, value=first)
+    return _values(name, label, query, several=False).current(chosen)
 
 
 def _values(name: str, label: str, query: str, *, several: bool = True) -> board.QueryVariable:
@@ -88,9 +92,40 @@ def _alerts() -> board.AnnotationQuery:
         .datasource(SOURCE)
         .enable(True)
         .icon_color("red")
-        .expr('ALERTS{alertname=~"Headwatch.*", alertstate="firing", job=~"$job", model=~"$model"}')
+        .expr(f'ALERTS{{alertname=~"Headwatch.*", alertstate="firing", {MODEL}}}')
         .title_format("{{alertname}}")
         .text_format("{{model}}: {{severity}}")
+    )
+
+
+def _onset() -> board.AnnotationQuery:
+    """The time that the metric names, not the time at which it began to name it."""
+    return (
+        board.AnnotationQuery()
+        .name("Drift began")
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color("orange")
+        .expr(f"{metric('alarm_since_timestamp_seconds')} * 1000")
+        .use_value_for_time(True)
+        .title_format("Drift began")
+        .text_format("{{model}}")
+    )
+
+
+def _versions() -> board.AnnotationQuery:
+    """Only what was not there in the day before: a restart is no change."""
+    named = "max by (model, revision, baseline)"
+    info = metric("model_info")
+    return (
+        board.AnnotationQuery()
+        .name("Revision or baseline changed")
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color("blue")
+        .expr(f"{named} ({info}) unless {named} (last_over_time({info}[1d] offset 5m))")
+        .title_format("Another revision or baseline")
+        .text_format("{{model}}: revision {{revision}}, baseline {{baseline}}")
     )
 
 

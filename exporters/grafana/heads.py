@@ -7,14 +7,15 @@ from exporters.grafana.panels import (
     Panel,
     Words,
     bars,
-    heads_table,
+    coloured,
     heat,
     lines,
     number,
     stacked,
     steps,
 )
-from exporters.grafana.queries import MODEL, metric
+from exporters.grafana.queries import MODEL, against_limit, equal, mean, worst
+from exporters.grafana.tables import heads_table
 
 UID = "headwatch-heads"
 
@@ -27,7 +28,7 @@ def heads() -> str:
         "Do they matter?": _importance(),
     }
     statistics = choice(
-        "statistic", "Statistic", f"label_values(headwatch_layer_statistic{{{MODEL}}}, statistic)"
+        "statistic", "Statistic", f"label_values(headwatch_layer_statistic{{{MODEL}}}, statistic)", "entropy"
     )
     return dashboard(
         UID,
@@ -61,23 +62,24 @@ def _now() -> list[Panel]:
         bad="1 or more: in alarm.",
         then="read the cause in headwatch / overview.",
     )
-    roles = f"sum by (model) ({metric('heads_role_changed')})"
-    both = 'channel=~"heads|rollout"'
-    ratio = f"clamp_min({metric('evidence', both)} / {metric('evidence_limit', both)}, 0)"
+    roles = f"sum by (model) ({worst('heads_role_changed', 'role')})"
+    both = against_limit('channel=~"heads|rollout"')
     return [
-        number("Heads named", named, "none", 6, (metric("heads_drifted"), "{{model}}")),
-        number("Heads with another role", changed, "none", 6, (roles, "{{model}}")),
-        number(
-            "Largest change", largest, "none", 6, (f"max by (model) ({metric('layer_effect')})", "{{model}}")
-        ).decimals(2),
-        number("Evidence against its limit", evidence, "none", 6, (ratio, "{{channel}}")).decimals(2),
+        coloured(number("Heads named", named, "none", 6, (worst("heads_drifted"), "{{model}}")), 1, "orange"),
+        coloured(number("Heads with another role", changed, "none", 6, (roles, "{{model}}")), 1, "orange"),
+        number("Largest change", largest, "none", 6, (worst("layer_effect"), "{{model}}")).decimals(2),
+        coloured(
+            number("Evidence against its limit", evidence, "none", 6, (both, "{{channel}}")).decimals(2),
+            1,
+            "red",
+        ),
     ]
 
 
 def _maps() -> list[Panel]:
     change = Words(
         shows="Layer by time: the largest change of a head's statistic in each layer, in standard deviations "
-        "of the baseline. Dark is unchanged, the brightest is 1 and more.",
+        "of the baseline. Dark is unchanged (chance gives 0.3), the brightest is 2 and more.",
         bad="bright cells that stay. One layer alone points at its weights; the early layers together at "
         "inputs of another form; the late ones at other topics.",
         then="open the episode's head map in MLflow for layer by head.",
@@ -88,17 +90,17 @@ def _maps() -> list[Panel]:
         bad="a row that changes its colour and keeps it.",
         then="choose another statistic above; compare the time with your deployments.",
     )
-    statistic = metric("layer_statistic", 'statistic="$statistic"')
+    statistic = mean("layer_statistic", "layer", where=equal("statistic", "$statistic"))
     return [
         heat(
             "Change of each layer",
             change,
             "none",
             12,
-            (f"max by (layer) ({metric('layer_effect')})", "{{layer}}"),
-            brightest=1,
+            (worst("layer_effect", "layer"), "{{layer}}"),
+            brightest=2,
         ),
-        heat("$statistic of each layer", profile, "none", 12, (f"max by (layer) ({statistic})", "{{layer}}")),
+        heat("$statistic of each layer", profile, "none", 12, (statistic, "{{layer}}")),
     ]
 
 
@@ -125,12 +127,16 @@ def _heads() -> list[Panel]:
         bad="the bands shift and stay; dead grows.",
         then="compare with the heads that changed their role.",
     )
-    roles = lines(
-        "Role changes", changed, "none", 8, (f"sum by (role) ({metric('heads_role_changed')})", "{{role}}")
-    )
+    roles = lines("Role changes", changed, "none", 8, (worst("heads_role_changed", "role"), "{{role}}"))
     return [
-        heads_table("Top heads", top, 24, ("evidence", "effect", "before", "after", "importance_ratio")),
-        steps(lines("Drifted heads over time", named, "none", 8, (metric("heads_drifted"), "{{model}}"))),
+        heads_table(
+            "Top heads",
+            top,
+            24,
+            ("layer", "head", "statistic", "instance"),
+            ("evidence", "effect", "before", "after", "importance_ratio"),
+        ),
+        steps(lines("Drifted heads over time", named, "none", 8, (worst("heads_drifted"), "{{model}}"))),
         steps(roles),
         stacked(
             lines(
@@ -138,7 +144,7 @@ def _heads() -> list[Panel]:
                 leading,
                 "none",
                 8,
-                (f"sum by (role) ({metric('heads_leading')}) > 0", "{{role}}"),
+                (f"{mean('heads_leading', 'role')} > 0", "{{role}}"),
             )
         ),
     ]
@@ -163,7 +169,7 @@ def _importance() -> list[Panel]:
             "percentunit",
             12,
             (
-                f"sort_desc(max by (layer, head) ({metric('head_importance_ratio')}))",
+                f"sort_desc({worst('head_importance_ratio', 'layer', 'head')})",
                 "layer {{layer}}, head {{head}}",
             ),
         ),
@@ -173,7 +179,7 @@ def _importance() -> list[Panel]:
                 layer,
                 "percentunit",
                 12,
-                (f"max by (layer) ({metric('layer_importance_ratio')})", "layer {{layer}}"),
+                (mean("layer_importance_ratio", "layer"), "layer {{layer}}"),
             )
         ).max(1),
     ]

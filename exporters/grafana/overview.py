@@ -7,27 +7,45 @@ from exporters.grafana.frame import Sections, dashboard, places
 from exporters.grafana.panels import (
     Panel,
     Words,
-    column_link,
-    heads_table,
+    bars,
+    coloured,
+    limited,
     lines,
     number,
-    rows,
     states,
     steps,
     value_words,
 )
-from exporters.grafana.queries import MODEL, STATES, equal, last_hour, metric, per_second, state
-from exporters.grafana.sdk import board, common, common_builders, model
+from exporters.grafana.queries import (
+    CAUSES,
+    MODEL,
+    STATES,
+    against_limit,
+    cause,
+    equal,
+    last_hour,
+    metric,
+    per_second,
+    state,
+    worst,
+)
+from exporters.grafana.sdk import common
+from exporters.grafana.tables import column_link, column_page, column_words, heads_table, rows
+from exporters.severity_words import ALERT_SEVERITIES
 
 UID = "headwatch-overview"
-HEADS_URL = "/d/headwatch-heads?var-model=${__data.fields.model}&${__url_time_range}"
+HEADS_URL = (
+    "/d/headwatch-heads?${datasource:queryparam}&${job:queryparam}&var-instance=${__data.fields.instance}"
+    "&var-model=${__data.fields.model}&${__url_time_range}"
+)
+AWAY = "no headwatch is scraped here: nothing is watched"
 
 
 def overview() -> str:
     """The dashboard's JSON."""
     sections: Sections = {
         "Is something different?": [*_now(), *_over_time()],
-        "Which heads, and where is the evidence?": _evidence(),
+        "What to open, and which heads?": _evidence(),
         "Can the answer be trusted?": _flow(),
     }
     return dashboard(
@@ -40,31 +58,37 @@ def overview() -> str:
 
 
 def _now() -> list[Panel]:
-    age = f"time() - max by (model) ({metric('window_end_timestamp_seconds')})"
+    age = f"time() - min by (model) ({metric('window_end_timestamp_seconds')})"
     state_words = Words(
-        shows="What headwatch says of each model now.",
-        bad="critical, warning; and stale or too few samples, for then nobody looks. Only quiet is good.",
-        then="read the cause, then the top heads below. Learning ends by itself.",
+        shows="What headwatch says of each model now; of several replicas the worst. An alarm stands until "
+        "it is over, also when later windows cannot be judged.",
+        bad="critical, warning; and stale, gone or too few samples, for then nobody looks. Only quiet is "
+        "good.",
+        then="read the cause, then the alerts and the top heads below. Learning ends by itself.",
+        empty=AWAY,
     )
     cause_words = Words(
         shows="data: other inputs. model: other weights. environment: the same weights give other numbers. "
-        "serving: the server answers differently from the replay.",
+        "serving: the server answers differently from the replay. One value for each cause of each model.",
         bad="any cause stands here.",
         then="data: ask who sends the traffic. model: look at the last deployment. environment: at the last "
         "image or node. serving: at the inference server.",
+        empty=AWAY,
     )
     began = Words(
-        shows="When the window began in which the evidence started to rise.",
+        shows="When the window began in which the evidence started to rise. An orange line marks it in every "
+        "chart.",
         bad="it is there at all.",
         then="look for what was deployed or switched on just before.",
+        empty="no alarm",
     )
     named = Words(
         shows="How many attention heads are named as drifted. The naming errs in few of them.",
-        bad="above 0. Few heads in one layer point at weights, many in early layers at inputs.",
+        bad="above 0 (orange). Few heads in one layer point at weights, many in early layers at inputs.",
         then="open the dashboard headwatch / heads.",
     )
     last = Words(
-        shows="Time since the last judged window ended.",
+        shows="Time since the last judged window ended; of several replicas the longest.",
         bad="longer than two windows (window.duration in the configuration).",
         then="open headwatch / operations and see which job failed last.",
     )
@@ -72,26 +96,31 @@ def _now() -> list[Panel]:
         number("State", state_words, "none", 6, (state(), "{{model}}"))
         .mappings(value_words(STATES))
         .color_mode(common.BigValueColorMode.BACKGROUND),
-        number("Cause", cause_words, "none", 5, (f"{metric('cause')} == 1", "{{cause}}"))
-        .text_mode(common.BigValueTextMode.NAME)
-        .no_value("no alarm"),
+        number("Cause", cause_words, "none", 5, (cause(), "{{model}}")).mappings(value_words(CAUSES)),
         number(
             "Drift began",
             began,
             "dateTimeFromNow",
             5,
-            (f"{metric('alarm_since_timestamp_seconds')} * 1000", "{{model}}"),
-        ).no_value("no alarm"),
-        number("Heads named", named, "none", 4, (metric("heads_drifted"), "{{model}}")),
+            (f"min by (model) ({metric('alarm_since_timestamp_seconds')}) * 1000", "{{model}}"),
+        ),
+        coloured(number("Heads named", named, "none", 4, (worst("heads_drifted"), "{{model}}")), 1, "orange"),
         number("Last success", last, "s", 4, (age, "{{model}}")),
     ]
 
 
 def _over_time() -> list[Panel]:
     timeline = Words(
-        shows="The state of each model over time.",
+        shows="The state of each model over time; of several replicas the worst.",
         bad="anything but quiet. Only quiet means that drift was looked for and not found.",
-        then="click where a colour begins: that is the time to compare with your deployments.",
+        then="hover where a colour begins: that is the time to compare with your deployments.",
+        empty=AWAY,
+    )
+    strongest = Words(
+        shows="The strongest evidence of the last window: each channel's, divided by the limit at which it "
+        "alarms. The eight highest.",
+        bad="1 or more (red): in alarm.",
+        then="read beside it since when.",
     )
     ratio = Words(
         shows="Each channel's evidence divided by the limit at which it alarms; all: the channels together. "
@@ -105,25 +134,32 @@ def _over_time() -> list[Panel]:
         bad="above 0; a sudden jump is a switch somebody turned, a slow rise is the world.",
         then="open headwatch / heads.",
     )
-    channel = f"clamp_min({metric('evidence')} / {metric('evidence_limit')}, 0)"
+    channel = against_limit()
     pooled = f"clamp_min({metric('pooled_evidence')} / {metric('pooled_evidence_limit')}, 0)"
-    limit = [model.Threshold(value=None, color="blue"), model.Threshold(value=1, color="red")]
     return [
         states("State over time", timeline, (state(), "{{model}}"), STATES),
-        lines(
-            "Evidence against its limit",
-            ratio,
+        bars(
+            "Strongest evidence now",
+            strongest,
             "none",
-            15,
-            (channel, "{{model}} {{channel}}"),
-            (pooled, "{{model}} all"),
-        )
-        .thresholds(board.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(limit))
-        .thresholds_style(
-            common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
-        )
-        .min(0),
-        steps(lines("Drifted heads over time", drifted, "none", 9, (metric("heads_drifted"), "{{model}}"))),
+            6,
+            (f"sort_desc(topk(8, {channel}))", "{{model}} {{channel}}"),
+            limit=1,
+        ).decimals(2),
+        limited(
+            lines(
+                "Evidence against its limit",
+                ratio,
+                "none",
+                11,
+                (channel, "{{model}} {{channel}}"),
+                (f"max by (model) ({pooled})", "{{model}} all"),
+            )
+            .min(0)
+            .axis_soft_max(1.2),
+            1,
+        ),
+        steps(lines("Drifted heads over time", drifted, "none", 7, (worst("heads_drifted"), "{{model}}"))),
     ]
 
 
@@ -133,57 +169,71 @@ def _evidence() -> list[Panel]:
         "The effect is in standard deviations of the baseline.",
         bad="evidence above the limit of channel heads, and an effect beyond 0.2 either way.",
         then="click the model for the maps of its layers.",
+        empty="no window judged yet, or a model whose heads are not read",
     )
     episode = Words(
         shows="The drift episode that stands, with its run in MLflow: head map, tokens gained and lost, "
         "the report.",
         bad="a row is here: an alarm stands.",
-        then="click the page; report.html opens with three sentences on what changed.",
+        then="click the page; report.html opens with three sentences on what changed. Without a page, MLflow "
+        "is not configured or has not answered yet: ask headwatch status.",
+        empty="no alarm",
     )
     today = Words(
         shows="The MLflow run with today's windows.",
         bad="empty although MLflow is configured: no window was delivered yet.",
         then="click the page for the charts of every window; episodes are its neighbours.",
+        empty="MLflow is not configured, or has no window yet",
     )
     firing = Words(
-        shows="Alerts of headwatch that fire in Prometheus.",
+        shows="Alerts of headwatch that fire in Prometheus, and the page of the runbook for each.",
         bad="a row is here.",
-        then="click the alert for its runbook.",
+        then="click the alert or its page: what to do stands there.",
+        empty="no alert fires",
     )
-    top = heads_table("Top heads", heads, 14, ("evidence", "effect", "before", "after"))
+    top = heads_table(
+        "Top heads",
+        heads,
+        16,
+        ("model", "layer", "head", "statistic", "instance"),
+        ("evidence", "effect", "before", "after"),
+    )
     firing_now = rows(
         "Alerts that fire",
         firing,
-        10,
+        12,
         {"": _alerts_with_pages()},
-        {"alertname": "alert", "severity": "severity", "model": "model", "page": ""},
+        {
+            "severity": "severity",
+            "alertname": "alert",
+            "model": "model",
+            "instance": "instance",
+            "page": "runbook",
+        },
     )
     found = rows(
         "Episode",
         episode,
-        14,
+        12,
         {"": f"max by (model, episode, run_url) ({metric('episode_info')})"},
         {"model": "model", "episode": "episode", "run_url": "page"},
     )
     ran = rows(
         "Today's windows",
         today,
-        10,
+        8,
         {"": f"max by (model, run_url) ({metric('mlflow_run_info')})"},
         {"model": "model", "run_url": "page"},
     )
     page, runbook = "${__data.fields.run_url:raw}", f"{RUNBOOKS}/${{__data.fields.page:raw}}"
+    for column in ("alert", "runbook"):
+        firing_now = column_link(firing_now, column, "Runbook of this alert", runbook, away=True)
+    severities = {word: colour for word, colour in STATES.values() if word in ALERT_SEVERITIES.values()}
     return [
-        column_link(top, "model", "Heads of this model", HEADS_URL, away=False),
-        column_link(firing_now, "alert", "Runbook of this alert", runbook, away=True).no_value(
-            "no alert fires"
-        ),
-        column_link(found, "page", "Open the episode in MLflow", page, away=True)
-        .no_value("no alarm")
-        .height(4),
-        column_link(ran, "page", "Open the run in MLflow", page, away=True)
-        .no_value("MLflow is not configured")
-        .height(4),
+        column_words(firing_now, "severity", severities).height(6),
+        column_page(found, "page", "open the episode in MLflow", page).height(6),
+        column_link(top, "model", "Heads of this model", HEADS_URL, away=False).height(9),
+        column_page(ran, "page", "open the run in MLflow", page).height(9),
     ]
 
 
@@ -196,7 +246,7 @@ def _alerts_with_pages() -> str:
         f'label_replace(ALERTS{{{equal("alertname", name)}, {firing}}}, "page", "{page_name(name)}", "", "")'
         for name in names
     )
-    return f"max by (alertname, severity, model, page) ({found})"
+    return f"max by (alertname, severity, model, instance, page) ({found})"
 
 
 def _flow() -> list[Panel]:
@@ -204,9 +254,11 @@ def _flow() -> list[Panel]:
         shows="Samples a second that arrived, by the way they came, and those dropped, by reason.",
         bad="dropped is more than a hundredth of received: what is judged is not what was served.",
         then="the reason says which limit or which sender; headwatch / operations shows the queue.",
+        empty="no headwatch is scraped here",
     )
     judged = Words(
-        shows="Samples that each window was judged on, of those it received. A window takes a random part.",
+        shows="Samples that the last window was judged on, of those it received; of several replicas the "
+        "sum. A window takes a random part.",
         bad="judged near 0, or received far below your traffic.",
         then="check that the traffic reaches headwatch; low traffic joins windows for a day at most.",
     )
@@ -214,6 +266,7 @@ def _flow() -> list[Panel]:
         shows="Windows closed in the last hour, by outcome.",
         bad="too_few_samples, or none at all.",
         then="too_few_samples: lower window.minimum_samples or lengthen window.duration.",
+        empty="no window closed yet",
     )
     return [
         lines(
@@ -230,8 +283,8 @@ def _flow() -> list[Panel]:
                 judged,
                 "short",
                 8,
-                (metric("window_received"), "{{model}} received"),
-                (metric("window_samples"), "{{model}} judged"),
+                (f"sum by (model) ({metric('window_received')})", "{{model}} received"),
+                (f"sum by (model) ({metric('window_samples')})", "{{model}} judged"),
             )
         ),
         lines(

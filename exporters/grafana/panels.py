@@ -7,11 +7,11 @@ red alone, and every state is written out as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exporters.grafana.queries import metric, query, table_query
+from exporters.grafana.queries import query
 from exporters.grafana.sdk import (
     SOURCE,
     bargauge,
@@ -37,11 +37,15 @@ LETTERS = "ABCDEFGH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """A panel's description: ``shows``, when it is ``bad``, and what comes ``then``."""
+    """A panel's description: ``shows``, when it is ``bad``, and what comes ``then``.
+
+    ``empty``: what stands in the panel while there is nothing to show, so that nobody takes it for calm.
+    """
 
     shows: str
     bad: str
     then: str
+    empty: str = "no window judged yet"
 
     def __str__(self) -> str:
         return f"{self.shows}\n\n**Bad:** {self.bad}\n\n**Next:** {self.then}"
@@ -53,6 +57,7 @@ def lines(title: str, words: Words, unit: str, span: int, *queries: Query) -> ti
         timeseries.Panel()
         .title(title)
         .description(str(words))
+        .no_value(words.empty)
         .datasource(SOURCE)
         .unit(unit)
         .height(8)
@@ -86,6 +91,22 @@ def stacked(panel: timeseries.Panel) -> timeseries.Panel:
     )
 
 
+def names_beside(panel: timeseries.Panel) -> timeseries.Panel:
+    """The same, its many names in a column at the right, where they can be scrolled."""
+    return panel.legend(_legend().placement(common.LegendPlacement.RIGHT))
+
+
+def limited(panel: timeseries.Panel, limit: float) -> timeseries.Panel:
+    """The same, with a dashed red line between good and bad."""
+    style = common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
+    return panel.thresholds(_steps((limit, "red"))).thresholds_style(style)
+
+
+def coloured(panel: stat.Panel, limit: float, colour: str) -> stat.Panel:
+    """The same, in a colour from ``limit`` on."""
+    return panel.color_mode(common.BigValueColorMode.VALUE).thresholds(_steps((limit, colour), base="text"))
+
+
 def number(title: str, words: Words, unit: str, span: int, asked: Query) -> stat.Panel:
     """The newest value, one for each series."""
     expression, legend = asked
@@ -93,6 +114,7 @@ def number(title: str, words: Words, unit: str, span: int, asked: Query) -> stat
         stat.Panel()
         .title(title)
         .description(str(words))
+        .no_value(words.empty)
         .datasource(SOURCE)
         .unit(unit)
         .height(4)
@@ -113,6 +135,7 @@ def states(
         statetimeline.Panel()
         .title(title)
         .description(str(words))
+        .no_value(words.empty)
         .datasource(SOURCE)
         .unit("none")
         .mappings(value_words(mapping))
@@ -150,6 +173,7 @@ def heat(
         heatmap.Panel()
         .title(title)
         .description(str(words))
+        .no_value(words.empty)
         .datasource(SOURCE)
         .unit(unit)
         .height(9)
@@ -166,13 +190,16 @@ def heat(
     )
 
 
-def bars(title: str, words: Words, unit: str, span: int, asked: Query) -> bargauge.Panel:
-    """The newest values as bars beside each other."""
+def bars(
+    title: str, words: Words, unit: str, span: int, asked: Query, *, limit: float | None = None
+) -> bargauge.Panel:
+    """The newest values as bars under each other; red from ``limit`` on."""
     expression, legend = asked
     return (
         bargauge.Panel()
         .title(title)
         .description(str(words))
+        .no_value(words.empty)
         .datasource(SOURCE)
         .unit(unit)
         .height(8)
@@ -180,69 +207,9 @@ def bars(title: str, words: Words, unit: str, span: int, asked: Query) -> bargau
         .min(0)
         .orientation(common.VizOrientation.HORIZONTAL)
         .display_mode(common.BarGaugeDisplayMode.BASIC)
-        .color_scheme(_one_colour("blue"))
+        .thresholds(_steps(*([] if limit is None else [(limit, "red")])))
         .with_target(query(expression, legend, "A").instant())
     )
-
-
-def rows(
-    title: str, words: Words, span: int, columns: Mapping[str, str], labels: Mapping[str, str]
-) -> table.Panel:
-    """A table with a row for each set of ``labels`` (label -> heading).
-
-    ``columns``: heading -> expression; one without a heading has no column, it only gives the rows.
-    """
-    panel = (
-        table.Panel()
-        .title(title)
-        .description(str(words))
-        .datasource(SOURCE)
-        .unit("none")
-        .height(8)
-        .span(span)
-    )
-    for letter, expression in zip(LETTERS, columns.values(), strict=False):
-        panel = panel.with_target(table_query(expression, letter))
-    values = ("Value",) if len(columns) == 1 else tuple(f"Value #{letter}" for letter in LETTERS)
-    headings = {**labels, **dict(zip(values, columns, strict=False))}
-    options = {
-        "excludeByName": {"Time": True, **{name: True for name, heading in headings.items() if not heading}},
-        "indexByName": {name: index for index, name in enumerate(headings)},
-        "renameByName": {name: heading for name, heading in headings.items() if heading not in ("", name)},
-    }
-    return panel.with_transformation(
-        model.DataTransformerConfig(id_val="merge", options={})
-    ).with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
-
-
-def heads_table(title: str, words: Words, span: int, columns: Sequence[str]) -> table.Panel:
-    """The top heads with these numbers of theirs: evidence, effect, before, after, importance_ratio."""
-    by = "max by (model, layer, head, statistic)"
-    labels = {name: name for name in ("model", "layer", "head", "statistic")}
-    headings = {name.removesuffix("_ratio"): f"{by} ({metric(f'head_{name}')})" for name in columns}
-    panel = rows(title, words, span, headings, labels).no_value("no window judged yet")
-    panel = panel.sort_by([common_builders.TableSortByFieldState().display_name("evidence").desc(True)])
-    for heading in headings:
-        unit = "percentunit" if heading == "importance" else "none"
-        panel = column_unit(panel, heading, unit, 2)
-    return panel
-
-
-def column_unit(panel: table.Panel, column: str, unit: str, decimals: int) -> table.Panel:
-    """The table with one column's numbers in a unit of their own."""
-    return panel.override_by_name(
-        column,
-        [
-            model.DynamicConfigValue(id_val="unit", value=unit),
-            model.DynamicConfigValue(id_val="decimals", value=decimals),
-        ],
-    )
-
-
-def column_link(panel: table.Panel, column: str, title: str, url: str, *, away: bool) -> table.Panel:
-    """The table with a link on each cell of a column; ``away``: in a tab of its own."""
-    link = {"title": title, "url": url, "targetBlank": away}
-    return panel.override_by_name(column, [model.DynamicConfigValue(id_val="links", value=[link])])
 
 
 def value_words(mapping: Mapping[int, tuple[str, str]]) -> list[model.ValueMapping]:
@@ -263,5 +230,7 @@ def _legend() -> common_builders.VizLegendOptions:
     )
 
 
-def _one_colour(name: str) -> board.FieldColor:
-    return board.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(name)
+def _steps(*above: tuple[float, str], base: str = "blue") -> board.ThresholdsConfig:
+    steps = [model.Threshold(value=None, color=base)]
+    steps += [model.Threshold(value=value, color=colour) for value, colour in above]
+    return board.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from exporters.grafana.frame import Sections, dashboard, places
-from exporters.grafana.panels import Panel, Words, column_unit, lines, rows, stacked, steps
-from exporters.grafana.queries import equal, metric
+from exporters.grafana.panels import Panel, Words, limited, lines, names_beside, stacked, steps
+from exporters.grafana.queries import equal, mean, worst
+from exporters.grafana.sdk import common_builders
+from exporters.grafana.tables import column_unit, rows
 
 UID = "headwatch-tokens"
 SHARE = "percentunit"
+NOT_ATTRIBUTED = "nothing attributed yet, or analysis.attribution is off"
+NOT_WATCHED = "nothing attributed yet, or analysis.watch_lists is empty"
 
 
 def tokens() -> str:
@@ -46,19 +50,22 @@ def _tokens() -> list[Panel]:
         "one of them.",
         bad="it rises: the model leans on these words more than it did.",
         then="read examples in the episode's report; decide whether the model should be used like that.",
+        empty=NOT_WATCHED,
     )
     seen = Words(
         shows="For each watch list: the share of attributed samples that have one of its words.",
         bad="a step: other inputs come in.",
         then="judge the attribution beside it only where this is not near 0.",
+        empty=NOT_WATCHED,
     )
     parts = Words(
         shows="The share of the attribution that lies on punctuation, and on special tokens.",
         bad="it rises: predictions rest on form instead of words.",
         then="look for inputs that lost their punctuation, or for a changed tokenizer.",
+        empty=NOT_ATTRIBUTED,
     )
     return [
-        lines("Overlap of top tokens", overlap, SHARE, 8, (metric("top_tokens_overlap_ratio"), "{{model}}"))
+        lines("Overlap of top tokens", overlap, SHARE, 8, (mean("top_tokens_overlap_ratio"), "{{model}}"))
         .min(0)
         .max(1),
         steps(
@@ -67,8 +74,8 @@ def _tokens() -> list[Panel]:
                 moved,
                 "none",
                 8,
-                (metric("tokens_gained"), "gained"),
-                (metric("tokens_lost"), "lost"),
+                (worst("tokens_gained"), "gained"),
+                (worst("tokens_lost"), "lost"),
             )
         ),
         lines(
@@ -76,21 +83,21 @@ def _tokens() -> list[Panel]:
             parts,
             SHARE,
             8,
-            (metric("attribution_share_ratio"), "{{part}}"),
+            (mean("attribution_share_ratio", "part"), "{{part}}"),
         ).min(0),
         lines(
             "Attribution on watch lists",
             watched,
             SHARE,
             12,
-            (metric("watch_list_share_ratio"), "{{watch_list}}"),
+            (mean("watch_list_share_ratio", "watch_list"), "{{watch_list}}"),
         ).min(0),
         lines(
             "Samples with a watched word",
             seen,
             SHARE,
             12,
-            (metric("watch_list_seen_ratio"), "{{watch_list}}"),
+            (mean("watch_list_seen_ratio", "watch_list"), "{{watch_list}}"),
         ).min(0),
     ]
 
@@ -102,51 +109,65 @@ def _explanations() -> list[Panel]:
         bad="gradient_times_input falls: the top tokens of every sample are taken from it. rollout is low "
         "for most models; attention is no explanation.",
         then="trust tokens of the attributed samples over those of the whole window.",
+        empty=NOT_ATTRIBUTED,
     )
     faithful = Words(
         shows="What the prediction loses without a method's top tokens (comprehensiveness: high is good) and "
         "with them alone (sufficiency: low is good).",
         bad="comprehensiveness near 0: the tokens that are named do not carry the prediction.",
         then="read named tokens as a hint only, and look at the heads instead.",
+        empty=NOT_ATTRIBUTED,
     )
     converged = Words(
         shows="The share of attributed samples whose label changes without their three strongest tokens, and "
         "the share of attributions that did not converge (they are left out of all means).",
-        bad="not converged above a tenth; or flips that drop to 0 with short inputs.",
+        bad="not converged above a tenth (dashed); or flips that drop to 0 with short inputs.",
         then="raise analysis.attribution.maximum_steps.",
+        empty=NOT_ATTRIBUTED,
     )
     samples = Words(
         shows="How many samples had Integrated Gradients in the last run; the other panels of this row are "
         "means over them.",
         bad="fewer than 5: means of so few say little.",
         then="raise analysis.attribution.samples; it costs CPU.",
+        empty=NOT_ATTRIBUTED,
     )
     return [
-        lines(
-            "Agreement with Integrated Gradients",
-            agreement,
-            "none",
-            8,
-            (metric("attribution_agreement"), "{{method}}: {{measure}}"),
+        names_beside(
+            lines(
+                "Agreement with Integrated Gradients",
+                agreement,
+                "none",
+                12,
+                (mean("attribution_agreement", "method", "measure"), "{{method}}: {{measure}}"),
+            )
         ),
-        lines(
-            "Faithfulness",
-            faithful,
-            "none",
-            8,
-            (metric("attribution_faithfulness"), "{{method}}: {{measure}}"),
+        names_beside(
+            lines(
+                "Faithfulness",
+                faithful,
+                "none",
+                12,
+                (mean("attribution_faithfulness", "method", "measure"), "{{method}}: {{measure}}"),
+            )
         ),
-        lines(
-            "Flipped and not converged",
-            converged,
-            SHARE,
-            4,
-            (metric("attribution_flips_ratio"), "flipped"),
-            (metric("attribution_unconverged_ratio"), "not converged"),
-        )
-        .min(0)
-        .max(1),
-        steps(lines("Attributed samples", samples, "none", 4, (metric("attribution_samples"), "{{model}}"))),
+        limited(
+            lines(
+                "Flipped and not converged",
+                converged,
+                SHARE,
+                12,
+                (mean("attribution_flips_ratio"), "flipped"),
+                (mean("attribution_unconverged_ratio"), "not converged"),
+            )
+            .min(0)
+            .max(1)
+            .height(6),
+            0.1,
+        ),
+        steps(
+            lines("Attributed samples", samples, "none", 12, (mean("attribution_samples"), "{{model}}"))
+        ).height(6),
     ]
 
 
@@ -155,50 +176,77 @@ def _predictions() -> list[Panel]:
         shows="The mean probability that the model gives each label: the mix of its predictions.",
         bad="a band grows or shrinks and stays.",
         then="compare with the truth where you have labels: a changed mix is no error by itself.",
+        empty="no window judged yet, or a model without labels",
     )
     table = Words(
         shows="The same mix in the baseline and in the last window.",
         bad="the two columns differ by more than a few points.",
         then="evidence for channel prediction in headwatch / overview says whether that is chance.",
+        empty="no window judged yet, or a model without labels",
     )
     effect = Words(
         shows="Change of each measure of predictions, inputs and attention flow since the evidence began to "
         "rise, in standard deviations of the baseline.",
         bad="beyond 0.2 either way: drift.minimum_effect wakes nobody below it.",
-        then="the measure that moved most names the kind of change.",
+        then="read the table beside it for the numbers.",
+    )
+    moved = Words(
+        shows="The same measures now: the mean of each in the baseline and in the last window, and how far "
+        "it moved either way, in standard deviations of the baseline. The largest move stands first.",
+        bad="moved by more than 0.2.",
+        then="the measure that moved most names the kind of change: a probability, a length, unknown tokens.",
     )
     fidelity = Words(
         shows="The share of served labels that the replay gives too.",
-        bad="below 99 %: the server does something that its own files do not.",
+        bad="below 99 % (dashed): the server does something that its own files do not.",
         then="compare preprocessing, version and precision of the inference server.",
+        empty="no window judged yet, or requests without the server's prediction",
     )
-    by = "max by (label)"
     baseline, window = (
-        metric("prediction_mix_ratio", equal("when", when)) for when in ("baseline", "window")
+        mean("prediction_mix_ratio", "label", where=equal("when", when)) for when in ("baseline", "window")
     )
     both = rows(
         "Prediction mix before and after",
         table,
         6,
-        {"baseline": f"{by} ({baseline})", "window": f"{by} ({window})"},
-        {"label": "label"},
+        {"baseline": baseline, "window": window},
+        {"label": "label", "model": ""},
     )
     for heading in ("baseline", "window"):
         both = column_unit(both, heading, SHARE, 1)
     return [
-        stacked(lines("Prediction mix", mix, SHARE, 10, (f"{by} ({window})", "{{label}}"))),
-        both.no_value("the model has no labels"),
-        lines("Agreement with the server", fidelity, SHARE, 8, (metric("fidelity_ratio"), "{{model}}")).max(
-            1
-        ),
-        lines(
-            "Changes of predictions, inputs and flow",
-            effect,
-            "none",
-            24,
-            (metric("measure_effect"), "{{channel}}: {{measure}}"),
-        ),
+        stacked(lines("Prediction mix", mix, SHARE, 10, (window, "{{label}}"))),
+        both,
+        limited(
+            lines("Agreement with the server", fidelity, SHARE, 8, (mean("fidelity_ratio"), "{{model}}")),
+            0.99,
+        ).max(1),
+        names_beside(
+            lines(
+                "Changes of predictions, inputs and flow",
+                effect,
+                "none",
+                14,
+                (mean("measure_effect", "channel", "measure"), "{{channel}}: {{measure}}"),
+            )
+        ).height(10),
+        _moved(moved).height(10),
     ]
+
+
+def _moved(words: Words) -> Panel:
+    by = ("channel", "measure")
+    columns = {when: mean(f"measure_{when}", *by) for when in ("before", "after")}
+    panel = rows(
+        "Measures before and after",
+        words,
+        10,
+        {**columns, "moved": f"abs({mean('measure_effect', *by)})"},
+        {"channel": "channel", "measure": "measure", "model": ""},
+    )
+    for heading in ("before", "after", "moved"):
+        panel = column_unit(panel, heading, "none", 3)
+    return panel.sort_by([common_builders.TableSortByFieldState().display_name("moved").desc(True)])
 
 
 def _inputs() -> list[Panel]:
@@ -224,8 +272,8 @@ def _inputs() -> list[Panel]:
             words,
             unit,
             8,
-            (metric(name, equal("when", "window")), "window"),
-            (metric(name, equal("when", "baseline")), "baseline"),
+            (mean(name, where=equal("when", "window")), "window"),
+            (mean(name, where=equal("when", "baseline")), "baseline"),
         ).min(0)
 
     return [

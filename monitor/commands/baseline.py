@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.commands.completing import model_folders
-from monitor.commands.help_text import epilog, prose
+from monitor.commands.help_text import epilog, first_sentence, prose
 from monitor.commands.model_options import Task
 from monitor.commands.outputs import REMEDY, json_text, require_place
 from monitor.commands.promote import CURRENT, promote
@@ -32,13 +32,17 @@ app = typer.Typer(
 NAME_WIDTH = 16
 # leaves a line of 80 columns to the 64 digits of a hash
 LABEL_WIDTH = 14
-app.command(help=prose(promote), epilog=epilog("baseline promote"))(promote)
+LABELS = {
+    "from": "first sample",
+    "to": "last sample",
+    "attributed": "with gradients",
+    "integrated": "with IG",
+}
 _Registry = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow server, for the registry.", show_default=False)
 ]
 
 
-@app.command(epilog=epilog("baseline build"))
 def build(
     *,
     model: Annotated[
@@ -141,7 +145,6 @@ def build(
         print(json_text(told))
 
 
-@app.command("list", epilog=epilog("baseline list"))
 def list_baselines(
     folder: Annotated[Path, typer.Argument(help="Folder of baseline files.")] = Path(),
     *,
@@ -164,7 +167,6 @@ def list_baselines(
             print(f"{row['file']}: {row['problem']}", file=sys.stderr)
 
 
-@app.command(epilog=epilog("baseline show"))
 def show(
     file: Annotated[Path, typer.Argument(help="A baseline file.")],
     *,
@@ -192,13 +194,14 @@ def show(
         return
     statistics = described.pop("usual_values")
     for key, value in described.items():
-        print(hanging(f"{key.replace('_', ' '):{LABEL_WIDTH}}  ", str(value)))
+        label = LABELS.get(key, key.replace("_", " "))
+        print(hanging(f"{label:{LABEL_WIDTH}}  ", str(value)))
     print(f"\n{'statistic':{NAME_WIDTH}}  {'mean':>8}  {'sd':>8}   over heads and samples")
     for row in statistics:
         print(f"{row['statistic']:{NAME_WIDTH}}  {row['mean']:8.3f}  {row['sd']:8.3f}")
     print(
-        f"\nSmallest change of which half are found, in windows of {window} samples, at one\n"
-        f"false alarm in {mean_windows(settings):g} windows, within"
+        f"\nSmallest change that is found half of the time, at one false alarm in\n"
+        f"{mean_windows(settings):g} windows, within so many windows of {window} samples"
     )
     print("\n".join(smallest_effects.table(effects)))
     _warn(warnings)
@@ -341,3 +344,17 @@ def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> str:
         return publish_baseline(
             content, tracking_uri=tracking_uri, name=baseline.identity.name, version_tags=tags
         )
+
+
+for _name, _command in (
+    ("promote", promote),
+    ("build", build),
+    ("list", list_baselines),
+    ("show", show),
+):
+    app.command(
+        _name,
+        help=prose(_command),
+        short_help=first_sentence(_command),
+        epilog=epilog(f"baseline {_name}"),
+    )(_command)

@@ -24,12 +24,13 @@ HEAD = """# Commands
 Made by `make docs` from the command line itself. `headwatch COMMAND --help` says the same.
 
 - **Reports go to standard output, everything else to standard error**: errors, warnings, progress.
-  `--json` prints one JSON document on standard output and nothing else. `compare` and `backtest` take
-  `--json FILE` too, and keep their words then.
+  `--json` prints one JSON document on standard output and nothing else. Every command that reports has
+  it; `run` reports to metrics and its log, and `rules` writes YAML for Prometheus. `compare` and
+  `backtest` take `--json FILE` too, and keep their words then.
 - **Progress** with an estimate of the time that is left is shown where standard error is a terminal,
   colours where the output is one and `NO_COLOR` is not set. Tables fit 80 columns; in a pipe sentences
   are not broken.
-- **Completion** of commands, options, configuration files and model folders:
+- **Completion** in bash and zsh of commands, options, configuration files and model folders:
   `headwatch --install-completion`, or `headwatch --show-completion` to see what it would add.
 - `headwatch --debug COMMAND ...` shows the traceback of an error.
 

@@ -65,7 +65,7 @@ BY_COMMAND: Mapping[str, Mapping[int, str]] = MappingProxyType(
             UNKNOWN: "not known: starting, learning, stale, too few samples, or no answer",
         },
         "report": {
-            DONE: "the page is written",
+            DONE: "the page is written, or the numbers printed",
             USAGE: "wrong usage, a configuration that cannot be used, or a file that cannot be written",
             INPUT: "there is no report yet, or the file is none that this version can draw",
             STATE: "the state file cannot be used",

@@ -111,6 +111,7 @@ def explain(
         "predicts": analyser.model.predicts,
         "cut": cut_short(read, max_tokens) if row.facts.truncated else None,
         "content": len(row.content(causal=analyser.model.causal)),
+        "answered": analyser.model.answer == "token" and bool(row.scored),
     }
     document = to_json(explained, **told)
     if html is not None:
@@ -184,6 +185,7 @@ def _page(
             if isinstance(encoder, ImageEncoder)
             else None,
             view=read_heads(analyser, row, explained.values),
+            answered=analyser.model.answer == "token" and bool(row.scored),
         )
     )
 

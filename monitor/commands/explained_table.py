@@ -43,8 +43,10 @@ def print_explanation(explained: Attribution, document: Mapping[str, Any]) -> No
     if explained.faithfulness:
         console.print(
             Text(
+                "rank, top 5: agreement with Integrated Gradients (1 is the same order, the same tokens); "
                 "all of them: mean loss of the prediction's support without the first 1 to 50 % of the "
-                "tokens (high is good); alone: with nothing but them (low is good).",
+                "tokens (high is good); alone: with nothing but them (low is good); first 1, first 3: loss "
+                "without so many tokens, ! where the label changes.",
                 style="dim",
             )
         )

@@ -8,17 +8,22 @@ from typing import Any
 from monitor.records import Attribution
 
 NAMED_WORDS = 3
+UNMOVED = 0.005
+"""A change of the probability that two decimals do not show."""
 AGREES, DISAGREES = 0.6, 0.3
 FEWEST_RANKED = 3
 NO_ROLLOUT = "This model's attention cannot be read, so no rollout stands beside them."
 TOO_FEW = "The text has too few tokens to say whether attention rollout agrees."
 
 
-def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content: int) -> dict[str, Any]:
+def to_json(
+    explained: Attribution, *, predicts: bool, cut: str | None, content: int, answered: bool
+) -> dict[str, Any]:
     """The explanation as plain JSON values; the probability is null for a model that predicts nothing.
 
     ``cut`` says why only part of the text was read. The agreement is null where ``content``, the
-    number of tokens that are not special, is too small to rank.
+    number of tokens that are not special, is too small to rank. ``answered``: what is explained is a
+    given answer of a language model, not what the model says.
     """
     seen = bool(explained.rollout.any())
     ranked = content >= FEWEST_RANKED
@@ -50,11 +55,15 @@ def to_json(explained: Attribution, *, predicts: bool, cut: str | None, content:
         "agreements": {name: asdict(item) for name, item in explained.agreements.items() if ranked},
         "faithfulness": {name: asdict(item) for name, item in explained.faithfulness.items()},
         "shares": dict(explained.shares),
-        "summary": " ".join(sentences(explained, predicts=predicts, cut=cut, content=content)),
+        "summary": " ".join(
+            sentences(explained, predicts=predicts, cut=cut, content=content, answered=answered)
+        ),
     }
 
 
-def sentences(explained: Attribution, *, predicts: bool, cut: str | None, content: int) -> list[str]:
+def sentences(
+    explained: Attribution, *, predicts: bool, cut: str | None, content: int, answered: bool
+) -> list[str]:
     """The explanation in plain language; arguments as for ``to_json``."""
     prediction = explained.prediction
     order = sorted(range(len(explained.words)), key=lambda i: explained.word_values[i])
@@ -63,6 +72,10 @@ def sentences(explained: Attribution, *, predicts: bool, cut: str | None, conten
     said = []
     if prediction.values:
         said.append(f"The model gives {prediction.values[prediction.target]:.4g}.")
+    elif answered:
+        mean = f"{prediction.probability:.2f} (the geometric mean)"
+        said.append(f"The model gives a token of this answer probability {mean}.")
+        said.append(f"Place by place, its own first choices were {prediction.label!r}.")
     elif predicts:
         said.append(f"The model says {prediction.label!r} with probability {prediction.probability:.2f}.")
     else:
@@ -108,9 +121,9 @@ def _without_strongest(explained: Attribution) -> list[str]:
                 size = f"{change} {abs(removal.drop):.0%} of its size"
                 return [f"Without its {NAMED_WORDS} strongest tokens the value {size}."]
             turned = " and the label changes" if removal.flips else ""
-            change = "falls" if removal.drop >= 0 else "rises"
-            size = f"{change} by {abs(removal.drop):.2f}{turned}"
-            return [f"Without its {NAMED_WORDS} strongest tokens the probability {size}."]
+            change = f"{'falls' if removal.drop >= 0 else 'rises'} by {abs(removal.drop):.2f}"
+            size = change if abs(removal.drop) >= UNMOVED else "stays as it is"
+            return [f"Without its {NAMED_WORDS} strongest tokens the probability {size}{turned}."]
     return []
 
 

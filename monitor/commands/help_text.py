@@ -8,13 +8,19 @@ from collections.abc import Callable, Mapping
 
 from monitor.commands.exit_codes import BY_COMMAND, EXIT_CODES
 
-WIDTH = 78
+WIDTH = 76
+"""Columns of an exit code's line: help has two more on its left."""
 
 
 def prose(command: Callable[..., None]) -> str:
     """The command's docstring with each paragraph on one line, so that any terminal may wrap it."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def first_sentence(command: Callable[..., None]) -> str:
+    """The command's line in the list of commands; without it the framework cuts the line short."""
+    return prose(command).split("\n\n")[0]
 
 
 def epilog(command: str) -> str:
@@ -32,4 +38,5 @@ def _listed(codes: Mapping[int, str]) -> str:
         textwrap.fill(meaning, WIDTH, initial_indent=f"{code:3}  ", subsequent_indent=" " * 5)
         for code, meaning in codes.items()
     )
-    return "\n".join(["", "[bold]Exit codes[/bold]", "", *rows])
+    # click wraps a paragraph anew unless it begins with \b
+    return "\n".join(["\b", "Exit codes:", *rows])

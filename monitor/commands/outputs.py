@@ -25,8 +25,9 @@ class JsonCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments with ``-`` after a bare ``--json``."""
         whole: list[str] = []
-        for word, following in zip(args, [*args[1:], "--"], strict=True):
+        for place, word in enumerate(args):
             whole.append(word)
+            following = args[place + 1] if place + 1 < len(args) else "--"
             if word == "--json" and following.startswith("--"):
                 whole.append(str(STANDARD_OUTPUT))
         return super().parse_args(ctx, whole)

@@ -11,11 +11,12 @@ import typer
 
 from monitor.commands.asked import address_of, ask_report
 from monitor.commands.completing import config_files
-from monitor.commands.outputs import require_place, whole_file
+from monitor.commands.outputs import json_text, require_place, whole_file
 from monitor.errors import ConfigError, InputError
 
 DEFAULT_URL = "http://127.0.0.1:9095"
 NAME = "report.json"
+PAGE = "report.html"
 
 
 def report(
@@ -27,7 +28,15 @@ def report(
         ),
     ] = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write.", show_default=PAGE)
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the report's numbers (its report.json) instead of writing a page."
+        ),
+    ] = False,
     url: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +77,11 @@ def report(
         )
     if (run is None) != (tracking_uri is None):
         raise ConfigError("--run and --tracking-uri: go together; give both or neither")
-    require_place("--output", output)
+    if as_json and output is not None:
+        raise ConfigError(f"--output = {output}: is for the page, and --json prints; leave one of them out")
+    page = Path(PAGE) if output is None else output
+    if not as_json:
+        require_place("--output", page)
     if source is not None:
         values, origin = _from_disk(source)
     elif run is not None and tracking_uri is not None:
@@ -77,7 +90,14 @@ def report(
         values, origin = fetch_report(tracking_uri=tracking_uri, run=run), f"--run = {run}"
     else:
         values, origin = ask_report(_address(url, config), seconds=timeout), "the sidecar's report"
-    write_page(values, output, origin=origin)
+    if as_json:
+        from monitor.report.episode_data import EpisodeReport
+
+        # what could not be drawn is refused here too
+        EpisodeReport.from_json(values, origin=origin)
+        print(json_text(values))
+    else:
+        write_page(values, page, origin=origin)
 
 
 def write_page(values: dict[str, Any], output: Path, *, origin: str, option: str = "--output") -> None:

@@ -29,13 +29,14 @@ def rules(
         Path, typer.Option("--out", help="The file to write; - is standard output.")
     ] = STANDARD_OUTPUT,
 ) -> None:
-    """Write the alert rules for Prometheus, with holding times that fit how long a window is.
+    """Write the alert rules for Prometheus, with durations that fit how long a window is.
 
-    Write them anew when window.duration changes. Every alert links to its runbook
-    (exporters.prometheus.runbooks_url) and, where there is a Grafana, to its dashboard
-    (exporters.prometheus.grafana_url).
+    Write them anew when window.duration changes. Every alert links to its runbook where
+    exporters.prometheus.runbooks_url says where your team reads docs/runbooks, else it names the page by
+    path; and, where there is a Grafana, to its dashboard (exporters.prometheus.grafana_url). One file
+    serves all sidecars that a Prometheus scrapes: write it from the configuration with the longest windows.
     """
-    from exporters.alert_rules import RUNBOOKS, Links, rules_yaml
+    from exporters.alert_rules import FOLDER, Links, rules_yaml
     from monitor.config.configuration import PrometheusSettings, load_config
     from monitor.state.settings import WindowSettings
 
@@ -44,7 +45,7 @@ def rules(
     if config is not None:
         loaded = load_config(config, os.environ)
         window, prometheus = loaded.window, loaded.exporters.prometheus
-    links = Links(runbooks=prometheus.runbooks_url or RUNBOOKS, grafana=prometheus.grafana_url)
+    links = Links(runbooks=prometheus.runbooks_url, grafana=prometheus.grafana_url)
     text = rules_yaml(window.duration, links=links)
     if out == STANDARD_OUTPUT:
         print(text, end="")
@@ -52,8 +53,8 @@ def rules(
         with whole_file("--out", out) as file:
             file.write(text.encode())
     if prometheus.runbooks_url is None:
-        hint = f"the runbook links lead to {RUNBOOKS}, which is only an example; "
         print(
-            f"headwatch: {hint}set exporters.prometheus.runbooks_url to where your team reads docs/runbooks",
+            f"headwatch: the alerts name their runbooks by path ({FOLDER}/stale.md); to make links of them, "
+            "set exporters.prometheus.runbooks_url to where your team reads that folder",
             file=sys.stderr,
         )

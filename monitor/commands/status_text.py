@@ -18,6 +18,8 @@ LABEL = 12
 BAR = 24
 TOP_HEADS = 5
 OVERVIEW = "headwatch-overview"
+UNVERSIONED = "unversioned"
+"""What the replay calls the revision of a local folder that nobody named: nothing worth a word."""
 STATES = {
     "quiet": "quiet",
     "alarm": "alarm",
@@ -108,7 +110,8 @@ def _facts(status: Json, verdict: Json, columns: int) -> Iterator[Text]:
     model = status["model"]
     if model:
         heads = f"{model['layers']} layers x {model['heads']} heads" if model["layers"] else "no heads read"
-        yield _fact("model", f"{model['architecture']}, {heads}, revision {model['revision']}", columns)
+        declared = "" if model["revision"] == UNVERSIONED else f", revision {model['revision']}"
+        yield _fact("model", f"{model['architecture']}, {heads}{declared}", columns)
     learning = status["learning"]
     if status["baseline"]:
         yield _fact("baseline", status["baseline"], columns)
@@ -152,6 +155,8 @@ def _heads(verdict: Json) -> Iterator[Text]:
         strongest.setdefault((head_name(head), head["statistic"]), head)
     if not strongest:
         return
+    named = len({head_name(head) for head in every if head["named"]})
+    yield Text(f"{'heads':<{LABEL}}{named or 'none'} named as drifted; those with the strongest evidence:")
     titles = (
         f"{'head':<{LABEL}}{'statistic':<18}{'before':>9}    {'after':>9}{'effect':>12}{'importance':>12}"
     )
@@ -214,6 +219,7 @@ def _links(status: Json, verdict: Json, address: str) -> Iterator[Text]:
     runbooks = (links.get("runbooks") or "docs/runbooks").rstrip("/")
     grafana = links.get("dashboards")
     rows = [
+        ("report", f"{address}/v1/report" if verdict.get("alarm") else None),
         ("episode", links.get("episode")),
         ("MLflow", links.get("mlflow_run")),
         ("dashboard", f"{grafana.rstrip('/')}/d/{OVERVIEW}" if grafana else None),

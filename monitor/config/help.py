@@ -102,7 +102,8 @@ HELP: Mapping[str, str] = MappingProxyType(
         "exporters.prometheus.top_heads": "How many heads of highest evidence get series of their own.",
         "exporters.prometheus.every_head": "true: every head gets its series (layers x heads of them).",
         "exporters.prometheus.runbooks_url": (
-            "Where your team reads docs/runbooks; `headwatch rules` links every alert to its page there."
+            "Where your team reads docs/runbooks; `headwatch rules` links every alert to its page there;"
+            " null: alerts name the page by its path."
         ),
         "exporters.prometheus.grafana_url": (
             "Grafana's address; `headwatch rules` links every alert to its dashboard there; null: no links."

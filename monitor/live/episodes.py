@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.analysis.heads.survey_sums import SurveySums
+from monitor.errors import InputError
 from monitor.live import evidence
 from monitor.live.episode_report import MOST_POINTS, EpisodeSources, episode_report
 from monitor.live.new_normal import NewNormal
 from monitor.live.reporting import (
     NO_EXAMPLES,
     NONE_YET,
+    REPORT,
     Attributed,
     EpisodeAttributions,
     examples,
     gained_words,
     kept_report,
+    shown_in,
 )
 from monitor.privacy import WordPrivacy
 from monitor.reading.analyser import Analyser
 from monitor.records import Attribution, Baseline, Features, OutboxRecord, ProbeReading, Sample, Verdict
-from monitor.report.episode_data import EpisodeReport, Example
+from monitor.report.episode_data import EpisodeReport, Example, Outcome
 from monitor.state.store import StateStore
 
 
@@ -99,6 +102,29 @@ class EpisodeReporter:
         """Of the episode that ``verdict`` finds or closes; its window is not among those that are kept."""
         return WindowReport(lambda: self._report(episode, verdict, features, survey))
 
+    def of_end(self, episode: Callable[[], Episode], outcome: Outcome) -> WindowReport:
+        """Of the episode that stands, as it stood, for it ends outside a window."""
+
+        def make() -> EpisodeReport | None:
+            ending = episode()
+            verdict = ending.verdict
+            made = None if verdict is None else self._report(ending, verdict, None, SurveySums())
+            return None if made is None else replace(made, ended=made.verdict.end, outcome=outcome)
+
+        return WindowReport(make)
+
+    def resume(self, verdict: Verdict | None) -> None:
+        """After a restart: what the kept report of the standing episode shows of its attribution."""
+        kept = self._store.get_meta(REPORT)
+        if kept is None or verdict is None or not verdict.alarm:
+            return
+        try:
+            report = EpisodeReport.from_json(json.loads(kept))
+        except InputError:  # of another version: the next attributed window begins anew
+            return
+        if report.verdict.episode == verdict.episode and report.ended is None:
+            self._attributions.add(verdict.since or 0, shown_in(report))
+
     def attributed(self, episode: Episode, window: int) -> tuple[list[OutboxRecord], dict[str, str]]:
         """A newer report of the standing episode, where a window since the change was attributed."""
         verdict = episode.verdict
@@ -121,6 +147,9 @@ class EpisodeReporter:
             return None
         earlier = self._store.verdicts(verdict.window - MOST_POINTS, limit=MOST_POINTS)
         history = [Verdict.from_json(json.loads(text)) for text in earlier]
+        attributed = self._attributions.since(told.since or 0)
+        if not episode.example_texts:  # they may have been asked for when they were taken
+            attributed = replace(attributed, examples=())
         return episode_report(
             EpisodeSources(
                 verdict=told,
@@ -131,7 +160,7 @@ class EpisodeReporter:
                 survey=surveyed.record(),
                 reading=episode.reading,
                 history=[*(item for item in history if item.window != verdict.window), verdict],
-                attributed=self._attributions.since(told.since or 0),
+                attributed=attributed,
                 without_examples=NONE_YET if episode.example_texts else NO_EXAMPLES,
                 hidden_below=episode.privacy.minimum_requests,
             )

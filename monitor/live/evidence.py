@@ -92,18 +92,22 @@ def report_files(report: EpisodeReport) -> dict[str, bytes]:
     }
 
 
-def closing_records(verdict: Verdict, summary: str, *, outcome: str) -> list[OutboxRecord]:
+def closing_records(
+    verdict: Verdict, summary: str, *, outcome: str, report: EpisodeReport | None
+) -> list[OutboxRecord]:
     """The end of the episode of ``verdict`` that no window closed: its baseline is in force no more.
 
     ``outcome``: ``superseded`` by another revision's baseline, or ``accepted`` as the new normal.
+    ``report``: the episode as it stood, None where nothing of it was kept.
     """
     closed = replace(
         verdict, alarm=False, raised=False, cleared=True, state="too_few_samples", summary=summary
     )
     key = f"{_prefix(verdict)}/episode/{verdict.episode}/closed/{verdict.window}"
     payload = {"verdict": closed.to_json(), "phase": "closed", "outcome": outcome}
+    artifacts = {} if report is None else report_files(report)
     return [
-        outbox_record(key, "episode", verdict.end, payload),
+        outbox_record(key, "episode", verdict.end, payload, artifacts),
         notification_record(closed, "cleared"),
     ]
 

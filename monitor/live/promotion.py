@@ -19,6 +19,7 @@ from monitor.baselines.file_format import baseline_bytes, save_baseline
 from monitor.baselines.folder import put_in_force, version_file
 from monitor.errors import BaselineError, StateError
 from monitor.live import evidence
+from monitor.live.episodes import WindowReport
 from monitor.live.in_force import BaselineInForce
 from monitor.live.integrated_words import IntegratedWords
 from monitor.live.learning import map_words
@@ -97,12 +98,13 @@ def promote(
     context: str,
     created: float,
     wanted: Callable[[Sequence[OutboxRecord]], Sequence[OutboxRecord]],
+    last: WindowReport,
     request: str,
 ) -> Promoted:
     """Make the windows since the alarm of ``verdict`` the baseline in force; evidence starts anew.
 
-    ``wanted`` keeps the records that somebody takes. Raises BaselineError where there is nothing to
-    accept, or too little of it.
+    ``wanted`` keeps the records that somebody takes; ``last`` is the episode's last report. Raises
+    BaselineError where there is nothing to accept, or too little of it.
     """
     former = force.baseline
     if former is None:
@@ -143,13 +145,14 @@ def promote(
         f"Accepted as the new normal: baseline {baseline.version} of {len(baseline.features)} samples takes "
         f"the place of {former.version}."
     )
-    records = evidence.closing_records(verdict, summary, outcome="accepted")
+    records = evidence.closing_records(verdict, summary, outcome="accepted", report=last.report())
     records.append(evidence.baseline_record(baseline, baseline_bytes(baseline)))
     try:
         store.close_episode(
             outbox=wanted(records),
             meta={
                 **words.over(),
+                **last.to_keep(),
                 **_turning(force.path, baseline.version),
                 **answering(request, Answer(promoted=done)),
             },

@@ -35,7 +35,7 @@ class Attributed:
 
 
 class EpisodeAttributions:
-    """The attributed windows of the episode that stands; they are forgotten with the process."""
+    """The attributed windows of the episode that stands; after a restart the kept report stands for them."""
 
     def __init__(self) -> None:
         self._parts: dict[int, Attributed] = {}
@@ -68,6 +68,16 @@ def joined(parts: Sequence[Attributed]) -> Attributed:
 def kept_report(made: Sequence[EpisodeReport]) -> dict[str, str]:
     """What to commit so that the newest report can be asked for, with or without MLflow."""
     return {REPORT: json.dumps(made[-1].to_json(), allow_nan=False)} if made else {}
+
+
+def shown_in(report: EpisodeReport) -> Attributed:
+    """What a report shows of attribution, as the one part that its windows have become."""
+    return Attributed(
+        samples=report.attributed,
+        metrics={item.name: item.after for item in report.attribution if item.after is not None},
+        words={item.word: item.value for item in report.driving},
+        examples=report.examples,
+    )
 
 
 def gained_words(verdict: Verdict | None) -> frozenset[str]:

@@ -37,7 +37,7 @@ def rows(items: Sequence[Change], names: Sequence[str], *, shown: int = 20) -> s
              enumerate(zip(items, names, strict=True))]  # fmt: skip
     edge = number(reach, 2)
     axis = (
-        f"<div class='row axis'><span></span><div><span>−{edge} sd</span><span>baseline mean</span>"
+        f"<div class='row axis'><span></span><div><span>−{edge} sd</span><span>baseline</span>"
         f"<span>+{edge} sd</span></div><span></span><span></span></div>"
     )
     rest = "".join(drawn[shown:])
@@ -58,7 +58,7 @@ def _row(item: Change, name: str, reach: float, *, most: bool) -> str:
     return (
         f"<div class='row{' most' if most else ''}'><span class=nam>{escape(name)}</span>"
         f"<svg role=img aria-label='{escape(title)}'>{_interval(item, reach)}</svg>"
-        f"<span class=val>{values}</span><span class=sd>{effect}</span></div>"
+        f"<span class=val>{values}</span><span class=sd>{effect.replace('over ', '&gt; ')}</span></div>"
     )
 
 
@@ -162,7 +162,10 @@ def bar(share: float, title: str) -> str:
 
 
 def sparkline(ratios: Sequence[float], alarms: Sequence[bool], onset: int | None, title: str) -> str:
-    """Evidence as a share of its limit over windows; ``onset`` is the place at which the change began."""
+    """Evidence as a share of its limit over windows; the change began with the window at ``onset``.
+
+    A point is a whole window and stands in the middle of its shade, so what began with it began before.
+    """
     count = max(len(ratios) - 1, 1)
     places = [
         (100 * index / count, 100 - 48 * min(CEILING, max(0.0, value))) for index, value in enumerate(ratios)
@@ -174,11 +177,8 @@ def sparkline(ratios: Sequence[float], alarms: Sequence[bool], onset: int | None
         if alarm
     )
     path = " ".join(f"{x:.2f},{y:.2f}" for x, y in places)
-    began = (
-        ""
-        if onset is None
-        else f"<line class=onset x1={100 * onset / count:.2f} x2={100 * onset / count:.2f} y1=0 y2=100 />"
-    )
+    start = 0.0 if onset is None else max(0.0, 100 * (onset - 0.5) / count)
+    began = "" if onset is None else f"<line class=onset x1={start:.2f} x2={start:.2f} y1=0 y2=100 />"
     return (
         f"<svg viewBox='0 0 100 100' preserveAspectRatio=none role=img aria-label='{escape(title)}'>{shaded}"
         f"{began}<line class=limit x1=0 x2=100 y1=52 y2=52 /><polyline class=line points='{path}'/></svg>"

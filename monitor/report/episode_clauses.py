@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import math
 
-from monitor.records import HeadEvidence, MeasureEvidence, Verdict, WordEvidence
+from monitor.records import HeadEvidence, MeasureEvidence, WordEvidence
 from monitor.report.episode_data import EpisodeReport
+from monitor.report.episode_shift import (
+    differs_as_a_whole,
+    is_hidden,
+    moved_measures,
+    readable,
+    single_word,
+    way,
+    way_with_figures,
+)
 from monitor.report.episode_words import (
     MEASURES,
     PHRASES,
@@ -20,11 +29,10 @@ from monitor.report.episode_words import (
     present,
     words_of,
 )
+from monitor.report.html.visible import visible
 
 FEW_HEADS = 3
-MANY_WORDS = 4
-RARE = 0.01
-"""Of the requests: a word that fewer held before is new."""
+TOLD_WORDS, TOLD_MEASURES = 2, 3
 LABEL_MOVED = 0.02
 """Of the requests; a label that moved by less is not the news."""
 
@@ -33,35 +41,38 @@ def clauses(report: EpisodeReport) -> list[str]:
     """What moved in the channels in alarm."""
     verdict = report.verdict
     alarms = {channel.channel: channel for channel in in_alarm(verdict)}
-    words = list(words_of(verdict)) if "tokens" in alarms else []
+    whole = differs_as_a_whole(report)
     said = [
         _model(report) if "model" in alarms else "",
-        _words(verdict, words) if words else "",
-        _heads(report) if "heads" in alarms and "model" not in alarms else "",
         _served(alarms["fidelity"].measures) if "fidelity" in alarms else "",
+        _texts(report) if whole else _words(report),
+        _heads(report, briefly=whole) if "heads" in alarms and "model" not in alarms else "",
         _labels(report) if "prediction" in alarms else "",
     ]
     said += [
         _measure(alarms[name].measures[0])
         for name in ("input", "rollout")
-        if name in alarms and alarms[name].measures
+        if name in alarms and alarms[name].measures and not whole
     ]
     return [one for one in said if one]
 
 
-def single_word(verdict: Verdict) -> WordEvidence | None:
-    """The one word that an alarm is about: strongest of few, and hardly there before."""
-    words = words_of(verdict)
-    if "tokens" not in {channel.channel for channel in in_alarm(verdict)} or not 0 < len(words) < MANY_WORDS:
-        return None
-    first = next((item for item in words if item.after > item.before), None)
-    return first if first is not None and first.before < RARE else None
+def as_a_whole(report: EpisodeReport) -> str:
+    """Which way the texts differ as a whole, without figures: ``more capital letters and other words``."""
+    ways = [way(item) for item in _told_measures(report)[:TOLD_WORDS]]
+    return joined([*ways, *([_other_words(report)] if _counted(report) else [])])
+
+
+def texts(report: EpisodeReport) -> str:
+    """What the inputs are called."""
+    return "the texts" if "tokens" in report.verdict.channels else "the inputs"
 
 
 def quoted(item: WordEvidence) -> str:
     """A word as a sentence has it."""
-    hidden = f"{item.word} (hidden: too few requests share it)"
-    return hidden if item.word.startswith("#") else f"“{item.word}”"
+    return (
+        f"{item.word} (hidden: too few requests share it)" if is_hidden(item) else f"“{visible(item.word)}”"
+    )
 
 
 def label_moved(report: EpisodeReport) -> bool:
@@ -76,16 +87,27 @@ def _model(report: EpisodeReport) -> str:
     return f"the model gives other answers to its fixed probe inputs{where}"
 
 
-def _heads(report: EpisodeReport) -> str:
+def _heads(report: EpisodeReport, *, briefly: bool) -> str:
+    """``briefly``: as one sign of many, without which of them stand beside the first."""
     heads = named_heads(report.verdict)
     if not heads:
-        return "what the attention heads do changed, though no single one can be named for it"
+        return "" if briefly else "what the attention heads do changed, though none can be named for it"
     lead, count = heads[0], len(heads)
+    if briefly:
+        lead = max(heads, key=lambda item: abs(_on_the_map(report, item)))
+        where = f"{count} heads, above all {lead.head}" if count > 1 else f"head {lead.head}"
+        return f"with that, attention changed in {where}, {_does(report, lead)}"
     others = [str(item.head) for item in heads[1:FEW_HEADS]]
     if count > FEW_HEADS:
         others.append(f"{count - FEW_HEADS} more")
     also = f"; so did {joined(others)}" if others else ""
     return f"attention head {lead.head} changed, {_does(report, lead)}{also}"
+
+
+def _on_the_map(report: EpisodeReport, item: HeadEvidence) -> float:
+    """The head's change as the map shows it; the detector's own has the length taken out."""
+    known = item.head.layer < len(report.effects)
+    return report.effects[item.head.layer][item.head.head] if known else item.effect
 
 
 def _does(report: EpisodeReport, item: HeadEvidence) -> str:
@@ -101,12 +123,38 @@ def _does(report: EpisodeReport, item: HeadEvidence) -> str:
     return f"where {name} went from {figure(before)} to {figure(after)}"
 
 
-def _many_words(words: list[WordEvidence]) -> str:
-    gained = sum(item.after > item.before for item in words)
-    clear = [item for item in words if item.word[:1].isalpha()] or words
-    few = [f"{quoted(item)} {percent(item.before)} → {percent(item.after)}" for item in clear[:2]]
-    lost = len(words) - gained
-    return f"words changed ({gained} gained, {lost} lost, above all {joined(few)} of the requests)"
+def _texts(report: EpisodeReport) -> str:
+    """How the texts differ as a whole: their strongest measures, then the words that may be shown."""
+    ways = [way_with_figures(item) for item in _told_measures(report)[:TOLD_MEASURES]]
+    told = joined([*ways, *([_many_words(report)] if _counted(report) else [])])
+    return f"{texts(report)} as a whole read differently: {told}"
+
+
+def _told_measures(report: EpisodeReport) -> list[MeasureEvidence]:
+    """Those that moved; how rare the words are is told with the words where these are."""
+    counted = bool(_counted(report))
+    return [item for item in moved_measures(report) if item.measure != "surprisal" or not counted]
+
+
+def _other_words(report: EpisodeReport) -> str:
+    rarer = any(item.measure == "surprisal" and item.effect > 0 for item in moved_measures(report))
+    return "other and rarer words" if rarer else "other words"
+
+
+def _counted(report: EpisodeReport) -> list[WordEvidence]:
+    """The words gained and lost, where their channel is in alarm."""
+    alarmed = any(channel.channel == "tokens" for channel in in_alarm(report.verdict))
+    return list(words_of(report.verdict)) if alarmed else []
+
+
+def _many_words(report: EpisodeReport) -> str:
+    words = _counted(report)
+    shown = [
+        f"{quoted(item)} {percent(item.before)} → {percent(item.after)}"
+        for item in readable(words)[:TOLD_WORDS]
+    ]
+    told = f"{joined(shown)} of the requests" if shown else "hidden here, for too few requests share each"
+    return f"{_other_words(report)} ({told})"
 
 
 def _measure(item: MeasureEvidence) -> str:
@@ -121,16 +169,19 @@ def _measure(item: MeasureEvidence) -> str:
     return f"{name} went from {figure(item.before)} to {figure(item.after)}"
 
 
-def _words(verdict: Verdict, words: list[WordEvidence]) -> str:
-    """The one word that it is about and the next ones; else how many there are, and the strongest."""
-    first = single_word(verdict)
+def _words(report: EpisodeReport) -> str:
+    """The one word that it is about, and the few that moved with it."""
+    first = single_word(report)
     if first is None:
-        return _many_words(words)
+        return ""
     does = "stands in" if first.kind == "present" else "is among the words that drive the prediction of"
     before = "never" if first.before < 1e-4 else percent(first.before)
-    others = [quoted(item) for item in words if item != first]
+    others = [quoted(item) for item in _counted(report) if item != first]
     also = f"; moved too: {', '.join(others)}" if others else ""
-    return f"the word {quoted(first)} {does} {percent(first.after)} of the requests (before: {before}){also}"
+    name = f"the word {quoted(first)}"
+    if is_hidden(first):
+        name = f"a word that is hidden here, for fewer than {report.hidden_below} requests share it,"
+    return f"{name} {does} {percent(first.after)} of the requests (before: {before}){also}"
 
 
 def _served(measures: tuple[MeasureEvidence, ...]) -> str:

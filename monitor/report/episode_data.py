@@ -16,6 +16,7 @@ from monitor.errors import InputError
 from monitor.records import HeadId, Verdict
 
 SCHEMA = 1
+Outcome = Literal["over", "accepted", "superseded"]
 Table = tuple[tuple[float, ...], ...]
 
 
@@ -101,7 +102,8 @@ class Example:
 class EpisodeReport:
     """One episode as its report shows it.
 
-    ``verdict`` is the latest one in alarm; ``ended`` when the episode closed, None while it is open.
+    ``verdict`` is the latest one in alarm; ``ended`` when the episode closed, None while it is open, and
+    ``outcome`` how: it was ``over``, ``accepted`` as the new normal or ``superseded`` by another baseline.
     ``effects`` (layer, head): the largest change of a statistic in sd of the baseline, ``effect_of`` of
     which statistic, ``chance`` the size that chance alone reaches now and then; ``probe`` the same on the
     fixed probe inputs, None without a reading. ``importance`` (layer, head) sums to 1. ``samples`` and
@@ -115,6 +117,7 @@ class EpisodeReport:
     version: str
     verdict: Verdict
     ended: float | None
+    outcome: Outcome = "over"
     layers: int
     heads: int
     architecture: str

@@ -101,11 +101,14 @@ def _lasting(seconds: float) -> str:
 
 
 def _todo(report: EpisodeReport) -> str:
+    """The steps after the one that the sentences end with."""
     given = steps(report)
-    if not given or report.ended is not None:
+    calm = report.verdict.severity == "note"
+    more = given if calm else given[1:]
+    if not more or report.ended is not None:
         return ""
-    items = "".join(f"<li>{_code(one)}</li>" for one in given)
-    return f"<div class=todo><h3>What to do now</h3><ol>{items}</ol></div>"
+    items = "".join(f"<li>{_code(one)}</li>" for one in more)
+    return f"<div class=todo><h3>{'To look into it' if calm else 'Then'}</h3><ol>{items}</ol></div>"
 
 
 def _contents(sections: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from html import escape
 from types import MappingProxyType
@@ -9,7 +10,9 @@ from types import MappingProxyType
 from monitor.records import WordEvidence
 from monitor.report.episode_charts import KEYS, bar, rows, shares
 from monitor.report.episode_data import Change, EpisodeReport, Example
+from monitor.report.episode_shift import is_hidden
 from monitor.report.episode_words import number, percent, words_of
+from monitor.report.html.visible import visible
 
 FEW = 30
 _MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -66,7 +69,7 @@ def _words(title: str, items: list[WordEvidence], top: float) -> str:
     if not items:
         return ""
     body = "".join(
-        f"<tr><th scope=row><b>{escape(item.word)}</b></th><td>"
+        f"<tr><th scope=row>{_named(item)}</th><td>"
         f"{'stands in the text' if item.kind == 'present' else 'drives the prediction'}"
         f"</td><td>{shares(item.before, item.after, top, _said(item))}</td>"
         f"<td class=num>{percent(item.before)} → {percent(item.after)}</td><td class=num "
@@ -74,24 +77,30 @@ def _words(title: str, items: list[WordEvidence], top: float) -> str:
         for item in items
     )
     return (
-        f"<table class='plain stack words'><thead><tr><th scope=col style='width:22%'>{title}</th><th "
+        f"<h3 style='margin:1.4rem 0 .2rem'>{title}</h3>"
+        "<table class='plain stack words'><thead><tr><th scope=col style='width:22%'>word</th><th "
         "scope=col style='width:20%'>how</th>"
         "<th scope=col>share of requests, before and after</th><th scope=col class=num>before → after</th>"
         f"<th scope=col class=num>requests</th></tr></thead><tbody>{body}</tbody></table>"
     )
 
 
+def _named(item: WordEvidence) -> str:
+    if is_hidden(item):
+        return f"<b>a hidden word</b> <small>{escape(item.word)}</small>"
+    return f"<b>{_shown(item.word)}</b>"
+
+
 def _said(item: WordEvidence) -> str:
-    return f"{item.word}: {percent(item.before)} to {percent(item.after)}"
+    return f"{visible(item.word)}: {percent(item.before)} to {percent(item.after)}"
 
 
 def _hidden(report: EpisodeReport, words: tuple[WordEvidence, ...]) -> str:
-    if not any(item.word.startswith("#") for item in words):
+    if not any(map(is_hidden, words)):
         return ""
     return (
-        f"<p class=quiet>A word that fewer than {report.hidden_below} requests share is shown as a keyed "
-        "hash "
-        "(#…): the same word has the same hash.</p>"
+        f"<p class=quiet>A word that fewer than {report.hidden_below} requests share is hidden and told by "
+        "a keyed hash (#…): the same word has the same hash.</p>"
     )
 
 
@@ -174,8 +183,8 @@ def attribution_section(report: EpisodeReport) -> str:
 def _measures(items: tuple[Change, ...]) -> str:
     body = "".join(
         f"<tr><th scope=row>{escape(_MEASURES[item.name][0])}</th><td class=num data-name=before>"
-        f"{number(item.before, 2)}</td>"
-        f"<td class=num data-name=after><b>{number(item.after, 2)}</b></td><td>"
+        f"{_hundredths(item.before)}</td>"
+        f"<td class=num data-name=after><b>{_hundredths(item.after)}</b></td><td>"
         f"{escape(_MEASURES[item.name][1])}</td></tr>"
         for item in items
         if item.name in _MEASURES
@@ -188,13 +197,20 @@ def _measures(items: tuple[Change, ...]) -> str:
     )
 
 
+def _hundredths(value: float | None) -> str:
+    """Means of few samples: what stands behind the second decimal says nothing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
+
+
 def _driving(report: EpisodeReport) -> str:
     if not report.driving:
         return ""
     top = max(item.value for item in report.driving) or 1.0
     body = "".join(
-        f"<tr><th scope=row><b>{escape(item.word)}</b></th><td>"
-        f"{bar(item.value / top, f'{item.word}: {number(item.value, 2)}')}</td>"
+        f"<tr><th scope=row><b>{_shown(item.word)}</b></th><td>"
+        f"{bar(item.value / top, f'{visible(item.word)}: {number(item.value, 2)}')}</td>"
         f"<td class=num>{number(item.value, 2)}</td></tr>"
         for item in report.driving
     )
@@ -242,8 +258,13 @@ def _marked(word: str | None, value: float, share: float, seen: float) -> str:
     return (
         f"<span class='word {kind}{hidden}' style='--share:{abs(share):.2f};--seen:{seen:.2f}' "
         f"title='{title}'>"
-        f"{'•••' if word is None else escape(word)}</span>"
+        f"{'•••' if word is None else escape(visible(word))}</span>"
     )
+
+
+def _shown(word: str) -> str:
+    """A word of a request: isolated, so that one written from right to left turns nothing beside it."""
+    return f"<bdi>{escape(visible(word))}</bdi>"
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The words of an episode's report: its headline, its three sentences, the names of things, what to do."""
+"""The words of an episode's report: the names of things, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -192,6 +192,11 @@ def joined(parts: list[str]) -> str:
 def capital(text: str) -> str:
     """The text with its first letter large."""
     return text[:1].upper() + text[1:]
+
+
+def lower(text: str) -> str:
+    """The text with its first letter small."""
+    return text[:1].lower() + text[1:]
 
 
 def words_of(verdict: Verdict) -> tuple[WordEvidence, ...]:

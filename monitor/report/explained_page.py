@@ -12,6 +12,7 @@ from monitor.report.html.head_view import STYLE as HEAD_VIEW_STYLE
 from monitor.report.html.highlight import highlighted, signed_legend
 from monitor.report.html.patches import patched
 from monitor.report.html.skeleton import asset, document
+from monitor.report.html.visible import visible
 
 AGREES, DISAGREES = 0.6, 0.3
 TOLD = 3
@@ -91,7 +92,8 @@ class ExplainedPage:
     """``document`` is what ``headwatch explain --json`` prints; ``sentences`` its summary in parts.
 
     ``items`` in the order of the text; for an image the ``picture`` has one patch for each item from
-    ``picture.before`` on. ``view`` is None where the model's attention cannot be read.
+    ``picture.before`` on. ``view`` is None where the model's attention cannot be read. ``answered``: a
+    given answer is explained, not what the model says.
     """
 
     model: str
@@ -100,6 +102,7 @@ class ExplainedPage:
     items: Sequence[ShownItem]
     picture: Picture | None
     view: HeadView | None
+    answered: bool = False
 
 
 def explained_page(given: ExplainedPage) -> str:
@@ -124,8 +127,14 @@ def _facts(given: ExplainedPage) -> str:
     said, gap = given.document["prediction"], given.document["convergence"]
     agreed = given.document["agreement"]["spearman"]
     rows = [
-        ("answer", said["label"] if not said.get("values") else f"{said['values'][said['target']]:.4g}"),
-        ("probability", "–" if said["probability"] is None else f"{said['probability']:.2f}"),
+        (
+            "own first choices" if given.answered else "answer",
+            said["label"] if not said.get("values") else f"{said['values'][said['target']]:.4g}",
+        ),
+        (
+            "probability a token" if given.answered else "probability",
+            "–" if said["probability"] is None else f"{said['probability']:.2f}",
+        ),
         ("tokens read", str(len(given.document["tokens"]))),
         ("left unexplained", _share(gap["relative_delta"]) if gap["converged"] else "not settled"),
         ("rollout agrees", "–" if agreed is None else f"{agreed:.2f} rank correlation"),
@@ -180,7 +189,7 @@ def _numbers(given: ExplainedPage, present: Sequence[str]) -> str:
     columns = {name: _values(given, name) for name in present}
     head = "".join(f"<th scope=col>{escape(METHODS[name].title)}</th>" for name in present)
     rows = "".join(
-        f"<tr><th scope=row>{escape(item.name)}</th>"
+        f"<tr><th scope=row><bdi>{escape(visible(item.name))}</bdi></th>"
         + "".join(
             f"<td>{column[number]:{'+' if METHODS[name].signed else ''}.3f}</td>"
             for name, column in columns.items()
@@ -245,7 +254,11 @@ def _faithful(found: Mapping[str, Any] | None) -> tuple[str, str, str]:
             falls = "falls" if removal["drop"] >= 0 else "rises"
             moved = f"{falls} by {abs(removal['drop']):.2f}" if abs(removal["drop"]) >= 0.005 else "stays"
             lost = f"support {moved}{', the label changes' if removal['flips'] else ''}"
-    return lost, f"{found['comprehensiveness']:.2f}", f"{found['sufficiency']:.2f}"
+    return lost, _hundredths(found["comprehensiveness"]), _hundredths(found["sufficiency"])
+
+
+def _hundredths(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
 def _heads(given: ExplainedPage) -> str:

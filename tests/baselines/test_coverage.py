@@ -103,8 +103,8 @@ def test_show_says_what_would_be_found_and_how_soon_in_eighty_columns(tmp_path):
         return CliRunner().invoke(app, ["baseline", "show", str(file), *options])
 
     lines = show().stdout.splitlines()
-    begin = lines.index("Smallest change of which half are found, in windows of 200 samples, at one")
-    assert lines[begin + 1] == "false alarm in 8640 windows, within"
+    begin = lines.index("Smallest change that is found half of the time, at one false alarm in")
+    assert lines[begin + 1] == "8640 windows, within so many windows of 200 samples"
     assert lines[begin + 2].split() == "change 1 window 10 windows 100 windows".split()
     assert [line.split(":")[0] for line in lines[begin + 3 :]] == ["heads", "heads", "tokens", "prediction"]
     assert max(map(len, lines[begin:])) <= 80

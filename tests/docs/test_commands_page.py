@@ -15,6 +15,8 @@ from monitor.config.configuration import Config, load_config
 ROOT = Path(__file__).parents[2]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _CALL = re.compile(r"\bheadwatch ((?:baseline )?[a-z]+)((?:[^\n`|]|\\\n)*)")
+# as many backticks after as before, so that code may hold fewer of them
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +39,7 @@ def test_every_command_and_option_that_a_guide_names_exists(guide):
         for name, body in re.findall(r"^## (\S.*?)\n(.*?)(?=^## |\Z)", page(), re.MULTILINE | re.DOTALL)
     }
     text = re.sub(r"\\\n\s*", " ", guide.read_text(encoding="utf-8"))
-    code = "\n".join(re.findall(r"`{3}.*?`{3}|`[^`]+`", text, re.DOTALL))
+    code = "\n".join(span[1] for span in _CODE.findall(text))
     unknown = []
     for name, rest in _CALL.findall(code):
         if name not in options:
@@ -53,11 +55,11 @@ def test_configurations_in_guides_can_be_used(tmp_path):
     found = 0
     for guide in GUIDES:
         for block in _YAML.findall(guide.read_text(encoding="utf-8")):
-            values = yaml.safe_load(block)
-            if not isinstance(values, dict) or not set(values) <= sections:
-                continue
-            file = tmp_path / "headwatch.yaml"
-            file.write_text(yaml.safe_dump({"model": {"source": "/models/m"}, **values}))
-            load_config(file, {})
-            found += 1
+            for values in yaml.safe_load_all(block):
+                if not isinstance(values, dict) or not set(values) <= sections:
+                    continue
+                file = tmp_path / "headwatch.yaml"
+                file.write_text(yaml.safe_dump({"model": {"source": "/models/m"}, **values}))
+                load_config(file, {})
+                found += 1
     assert found >= 3

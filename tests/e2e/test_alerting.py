@@ -104,6 +104,7 @@ def stack(tmp_path):
         ) as prometheus,
     ):
         stack.instance = metrics.removeprefix("http://")
+        stack.prometheus = prometheus.url
         query = f"{prometheus.url}/api/v1/query?query=headwatch_channel_alarm"
         wait_for("Prometheus has scraped", lambda: get_json(query)["data"]["result"], seconds=30)
         yield stack
@@ -193,7 +194,7 @@ Since: {SINCE}
 Cause: model (its files are not those that the baseline was made with).
 Effect: Largest change of the predictions: p(positive) 0.51 → 0.52 (+0.0 sd). Look at it now.
 Do: Look at the last deployment: roll it back, or declare the revision.
-Evidence: not in MLflow (yet); curl http://{stack.instance}/v1/status
+Evidence: not in MLflow (yet); headwatch status --url http://{stack.instance}
 Runbook: {RUNBOOKS}/model-changed.md
 Dashboard: {dashboard(stack, "heads")}
 """,
@@ -242,19 +243,30 @@ def test_a_drift_that_harms_nobody_goes_where_nobody_is_woken(stack):
 
 
 def test_a_model_that_is_not_watched_any_more_inhibits_its_old_alarm(stack):
-    stack.sidecar.show(scenes.alarmed(), state="stale")
+    stack.sidecar.show(scenes.quiet(), state="stale")
     wait_for("the chat", lambda: stack.chat.bodies, seconds=60)
     ((title, text),) = stack.chat.chats
     assert title == "WARNING: sentiment is not being watched"
     said, began, todo, runbook, board, end = text.split("\n")
     assert said == (
-        "headwatch has shown no fresh result for over 15 seconds; a window should close every 5 seconds. "
-        "Silence about drift means nothing until this is over."
+        "The sidecar runs, but no window has had its verdict for over 15 seconds (one should every "
+        "5 seconds), or the model's files cannot be used. Silence about drift means nothing until this "
+        "is over."
     )
     assert began.startswith("Alert since: 20")
     assert [todo, runbook, end] == [
-        f"Do: See whether the sidecar runs and what its log says: curl {stack.instance}/v1/status",
+        f"Do: Ask it why: headwatch status --url http://{stack.instance}",
         f"Runbook: {RUNBOOKS}/stale.md",
         "",
     ]
     assert board == f"Dashboard: {dashboard(stack, 'operations').partition('&from')[0]}"
+
+    stack.sidecar.show(scenes.alarmed(), state="stale")
+    query = "query?query=ALERTS{alertname=~'Headwatch.*Drift',alertstate='firing'}"
+    wait_for(
+        "the drift fires",
+        lambda: get_json(f"{stack.prometheus}/api/v1/{query}")["data"]["result"],
+        seconds=30,
+    )
+    time.sleep(5)
+    assert {title for title, _ in stack.chat.chats} == {title}

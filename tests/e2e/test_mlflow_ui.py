@@ -13,10 +13,10 @@ from playwright.sync_api import Page, expect
 from exporters.mlflow_runs import MlflowRuns
 from tests.browser import chromium_page
 from tests.exporters.episodes import story
-from tests.servers import need, running, start_mlflow
+from tests.servers import Server, need
 
 pytestmark = pytest.mark.servers
-EXPERIMENT = "headwatch"
+EXPERIMENT = "looked at"
 # Each page runs megabytes of scripts, on machines that may have much else to do.
 PATIENCE = 180_000
 SECTIONS = ["alarm level", "effect in sd", "evidence", "in alarm", "input", "prediction", "rollout", "window"]
@@ -31,21 +31,20 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def drifting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def drifting(mlflow: Server) -> Deployment:
     need("chromium")
     told = story(head_shift=1.2, trigger=0.3, prediction_shift=0.6)
-    with running(start_mlflow(tmp_path_factory.mktemp("mlflow"))) as server:
-        sink = MlflowRuns(
-            tracking_uri=server.url, experiment=EXPERIMENT, runbooks="https://wiki.example/headwatch"
-        )
-        for record in told.while_open():
-            sink.deliver(record)
-        episode = next(verdict.episode for verdict in told.verdicts if verdict.alarm)
-        evidence_url = sink.episode_url(str(episode))
-        assert evidence_url is not None
-        newest = [record for record in told.while_open() if record.kind == "episode"][-1]
-        said = [sentence for _, sentence in json.loads(newest.payload)["sentences"]]
-        yield Deployment(evidence_url=evidence_url, sentences=tuple(said))
+    sink = MlflowRuns(
+        tracking_uri=mlflow.url, experiment=EXPERIMENT, runbooks="https://wiki.example/headwatch"
+    )
+    for record in told.while_open():
+        sink.deliver(record)
+    episode = next(verdict.episode for verdict in told.verdicts if verdict.alarm)
+    evidence_url = sink.episode_url(str(episode))
+    assert evidence_url is not None
+    newest = [record for record in told.while_open() if record.kind == "episode"][-1]
+    said = [sentence for _, sentence in json.loads(newest.payload)["sentences"]]
+    return Deployment(evidence_url=evidence_url, sentences=tuple(said))
 
 
 @pytest.fixture
@@ -85,6 +84,11 @@ def test_the_note_unfolds_to_heads_words_and_everything_else_to_look_at(
     with page.expect_popup() as opened:
         page.get_by_role("link", name="the baseline").click()
     expect(opened.value.get_by_text("1000 samples from a log")).to_be_visible()
+    # As the page opens, with nothing unfolded.
+    with opened.value.expect_popup() as table:
+        opened.value.get_by_role("link", name="its episodes").click(timeout=PATIENCE)
+    row = table.value.get_by_role("link", name="Drift of sentiment since 2026-09-21 15:15 UTC")
+    expect(row).to_be_visible()
 
 
 def test_the_charts_of_an_episode_are_grouped_with_the_alarm_level_first(

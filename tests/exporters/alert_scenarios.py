@@ -5,6 +5,7 @@ python -m tests.exporters.alert_scenarios > configs/prometheus/headwatch.rules.t
 
 from __future__ import annotations
 
+import math
 import sys
 
 import yaml
@@ -103,6 +104,7 @@ def timelines(window):
     """Every scenario, at this cadence."""
     steps = Steps.of(window)
     yield from (_drift(steps, *row) for row in DRIFT)
+    yield _restart(steps)
     yield _severity_to_and_fro(steps)
     yield _rollout(steps)
     yield _data_besides(steps)
@@ -157,27 +159,58 @@ def _changed(line, family, labels, before, after, effect, whole):
 
 
 def _drift(steps, alert, channel, severity, causes, reason, summary, description, labels):
-    line = Timeline(name=f"{alert} waits for longer than a window, fires, and resolves", steps=steps)
-    hold, during = steps["hold"], steps["hold"] + 2 * steps["window"]
-    in_alarm(line, channel, severity, causes, during=during, after=2 * hold)
+    line = Timeline(name=f"{alert} fires a minute after its verdict, and resolves", steps=steps)
+    during, keep = 10, steps["bridge"]
+    in_alarm(line, channel, severity, causes, during=during, after=2 * keep)
     annotations = drift_annotations(summary, description, severity, reason, moved=PREDICTIONS)
     fires = expected(severity, page(alert), annotations, **labels)
     name = f"Headwatch{alert}"
     line.expects(BEFORE - 1, name)
-    line.expects(BEFORE + hold - 1, name)
-    line.expects(BEFORE + hold + 1, name, fires)
-    line.expects(BEFORE + during + hold - 2, name, fires)
-    line.expects(BEFORE + during + hold + 1, name)
+    line.expects(BEFORE, name)
+    line.expects(BEFORE + steps["settle"], name, fires)
+    line.expects(BEFORE + during + keep - 2, name, fires)
+    line.expects(BEFORE + during + keep + 1, name)
     for other, *_ in DRIFT:
         if other != alert:
-            line.expects(BEFORE + hold + 1, f"Headwatch{other}")
+            line.expects(BEFORE + during - 1, f"Headwatch{other}")
+    return line
+
+
+def _restart(steps):
+    """A sidecar that is restarted shows nothing for some minutes, and then the same alarm again."""
+    line = Timeline(name="HeadDrift outlives a restart of the sidecar", steps=steps)
+    before, away, after = BEFORE, steps["bridge"] - 3, 10
+    for metric, labels in (
+        ("severity", {"severity": "warning"}),
+        ("channel_alarm", {"channel": "heads"}),
+        ("cause", {"cause": "data"}),
+    ):
+        line.has(metric, (1, before), ("_", away), (1, after), **labels)
+    line.has("alarm_since_timestamp_seconds", (SINCE, before), ("_", away), (SINCE, after))
+    fires = expected(
+        "warning",
+        "head-drift",
+        {
+            "summary": "Attention heads of sentiment have drifted",
+            "description": "",
+            "since": "2026-09-21 14:15 UTC",
+            "cause": DATA["cause"],
+            "effect": HARM["warning"],
+            "action": DATA["action"],
+            "evidence_url": "",
+        },
+    )
+    for step in (before - 1, before + 2, before + away - 1, before + away + 5):
+        line.expects(step, "HeadwatchHeadDrift", fires)
     return line
 
 
 def _severity_to_and_fro(steps):
-    """Judged anew with each window, it may change with each: somebody must hear of it all the same."""
-    line = Timeline(name="HeadDrift fires though its severity changes with every window", steps=steps)
-    window, times = steps["window"], 2 * (steps["hold"] // steps["window"]) + 4
+    """Judged anew with each window, it may change with each: the worst of two windows stands."""
+    line = Timeline(
+        name="HeadDrift stays critical though its severity changes with every window", steps=steps
+    )
+    window, times = steps["window"], 5
     for severity, first in (("critical", 1), ("warning", 0), ("info", None)):
         runs = [(float(first is not None and turn % 2 == first), window) for turn in range(times)]
         line.has("severity", (0, BEFORE), *runs, severity=severity)
@@ -187,24 +220,23 @@ def _severity_to_and_fro(steps):
     line.has("alarm_since_timestamp_seconds", ("_", BEFORE), (SINCE, times * window))
     evidence(line, whole)
     summary = "Attention heads of sentiment have drifted"
-    line.expects(
-        whole - 1,
-        "HeadwatchHeadDrift",
-        *(
-            expected(
-                severity,
-                "head-drift",
-                drift_annotations(summary, HEADS, severity, DATA, moved=PREDICTIONS, url=""),
-            )
-            for severity in ("critical", "warning")
-        ),
+    warning, critical = (
+        expected(
+            severity,
+            "head-drift",
+            drift_annotations(summary, HEADS, severity, DATA, moved=PREDICTIONS, url=""),
+        )
+        for severity in ("warning", "critical")
     )
+    line.expects(BEFORE + window - 1, "HeadwatchHeadDrift", warning)
+    for turn in range(1, times):
+        line.expects(BEFORE + (turn + 1) * window - 1, "HeadwatchHeadDrift", critical, warning)
     return line
 
 
 def _rollout(steps):
     line = Timeline(name="ModelChanged is for information during a declared rollout", steps=steps)
-    during = steps["hold"] + 5
+    during = 10
     in_alarm(line, "model", "info", ("model",), during=during, after=5)
     line.has("expected_change", (0, BEFORE), (1, during), (0, 5), change="rollout")
     line.has("expected_change", (0, BEFORE + during + 5), change="upgrade")
@@ -221,7 +253,7 @@ def _rollout(steps):
 
 def _data_besides(steps):
     line = Timeline(name="ModelChanged says by a label that the data drift besides", steps=steps)
-    during = steps["hold"] + 5
+    during = 10
     in_alarm(line, "model", "critical", ("model", "data"), during=during, after=5)
     for name in ("truncation", "special_tokens"):
         line.has("suspicion", (0, BEFORE), (1, during), (0, 5), suspicion=name)
@@ -242,7 +274,7 @@ def _data_besides(steps):
 def _nothing_known(steps):
     """A model without attention statistics and without a run in MLflow: less is said, nothing false."""
     line = Timeline(name="HeadDrift makes no sentence of what is not measured", steps=steps)
-    whole = steps["hold"] + 5
+    whole = 10
     line.has("severity", (1, whole), severity="warning")
     line.has("channel_alarm", (1, whole), channel="rollout")
     line.has("measure_effect", (0.4, whole), channel="rollout", measure="entropy")
@@ -261,31 +293,67 @@ def _nothing_known(steps):
     return line
 
 
-# By the length of a window: how long until it is stale, a window, and the range of the rates, in words.
+# By the length of a window: it, until it is stale, the range of samples, of deliveries, of what is known.
 SPOKEN = {
-    300.0: ("15 minutes", "5 minutes", "15 minutes"),
-    600.0: ("30 minutes", "10 minutes", "30 minutes"),
+    300.0: ("5 minutes", "15 minutes", "15 minutes", "15 minutes", "1 day"),
+    600.0: ("10 minutes", "30 minutes", "30 minutes", "30 minutes", "1 day"),
+    86400.0: ("1 day", "3 days", "1 day", "1 hour", "2 days"),
 }
+# Samples that one sample a step is counted as, an hour back from the alert.
+ARRIVED = {300.0: 22, 600.0: 38, 86400.0: 60}
+SILENCE = " Silence about drift means nothing until this is over."
 
 
-def _unwatched(steps, severity):
-    missed, window, _ = SPOKEN[steps.window]
+def _unwatched(steps, severity, how, **labels):
+    window, stale, _, _, gone = SPOKEN[steps.window]
+    place = labels.get("instance", "sidecar:9095")
+    said, todo = {
+        "stale": (
+            (
+                f"The sidecar runs, but no window has had its verdict for over {stale} (one should every "
+                f"{window}), or the model's files cannot be used."
+            ),
+            f"Ask it why: headwatch status --url http://{place}",
+        ),
+        "starting": (
+            "The sidecar has been starting for over 10 minutes.",
+            "Read its log: the model does not load, or the process ends and starts again.",
+        ),
+        "silent": (
+            "Prometheus has had no fresh numbers from the sidecar for over 10 minutes.",
+            (
+                "See whether its process runs. If it ended, its log says why; if it runs, find out why "
+                f"Prometheus does not reach {place}."
+            ),
+        ),
+        "absent": (
+            f"Prometheus has seen no sidecar at all for {gone}.",
+            (
+                "See on Prometheus' page /targets whether a sidecar is scraped. If none is meant to be, "
+                "remove headwatch's rules."
+            ),
+        ),
+    }[how]
+    who = "No model" if how == "absent" else "sentiment"
     annotations = {
-        "summary": "sentiment is not being watched",
-        "description": f"headwatch has shown no fresh result for over {missed}; a window should close every "
-        f"{window}. Silence about drift means nothing until this is over.",
-        "action": "See whether the sidecar runs and what its log says: curl sidecar:9095/v1/status",
+        "summary": f"{who} is {'' if how == 'absent' else 'not '}being watched",
+        "description": said + SILENCE,
+        "action": todo,
     }
-    return expected(severity, "stale", annotations)
+    return expected(severity, "stale", annotations, **labels)
+
+
+NOBODY = {"job": "", "instance": "", "model": ""}
 
 
 def _stale(steps):
-    hold, blind, name = steps["hold"], steps["blind"], "HeadwatchStale"
-    warning, critical = _unwatched(steps, "warning"), _unwatched(steps, "critical")
+    hold, blind, patience, name = steps["hold"], steps["blind"], steps["patience"], "HeadwatchStale"
 
     line = Timeline(name="Stale warns, becomes critical, and resolves", steps=steps)
     during = blind + 10
     line.has("state", (0, BEFORE), (1, during), (0, 2 * hold), state="stale")
+    line.has("state", (1, BEFORE), (0, during), (1, 2 * hold), state="quiet")
+    warning, critical = _unwatched(steps, "warning", "stale"), _unwatched(steps, "critical", "stale")
     line.expects(BEFORE - 1, name)
     line.expects(BEFORE + hold - 1, name)
     line.expects(BEFORE + hold + 1, name, warning)
@@ -297,58 +365,131 @@ def _stale(steps):
     line = Timeline(
         name="Stale warns when the numbers stand still, and is silent while they move", steps=steps
     )
-    missed = 3 * steps["window"]
-    whole = 2 * (missed + hold) + 10
+    whole = 2 * (patience + hold) + 10
     line.has("state", (1, 3 * whole), state="quiet")
-    line.counts("last_update_timestamp_seconds", (steps.interval, whole), (0, missed + hold + 10))
+    line.counts("last_update_timestamp_seconds", (steps.interval, whole), (0, patience + hold + 10))
     line.expects(whole - 1, name)
-    line.expects(whole + missed + hold - 3, name)
-    line.expects(whole + missed + hold + 3, name, warning)
+    line.expects(whole + patience + hold - 3, name)
+    line.expects(whole + patience + hold + 3, name, _unwatched(steps, "warning", "silent"))
     yield line
 
-    line = Timeline(name="Stale warns when the sidecar is gone, and resolves when it is back", steps=steps)
-    for metric, labels in (("state", {"state": "quiet"}), ("last_update_timestamp_seconds", {})):
-        value = 1 if metric == "state" else 1e9
-        line.has(metric, (value, 10), ("_", blind + 20), (value, 2 * hold + 10), **labels)
-    line.expects(10 + hold - 2, name)
-    line.expects(10 + hold + 2, name, warning)
-    line.expects(10 + blind + 10, name, critical, warning)
-    line.expects(10 + blind + 20 + hold + 5, name)
-    yield line
+    yield _gone(steps)
+    yield _dies_again_and_again(steps)
+    yield _replaced(steps)
+    yield _one_of_two(steps)
+    yield _never_seen(steps)
 
     line = Timeline(name="Stale gives a model time to load, but not for ever", steps=steps)
-    rate = steps["rate"]
-    line.has("state", (1, rate + hold + 10), (0, 2 * hold), state="starting")
-    line.expects(rate + hold - 2, name)
-    line.expects(rate + hold + 2, name, warning)
-    line.expects(rate + 2 * hold + 13, name)
+    line.has("state", (1, patience + hold + 10), (0, 2 * hold + 10), state="starting")
+    line.has("state", (0, patience + hold + 10), (1, 2 * hold + 10), state="learning")
+    line.expects(patience + hold - 2, name)
+    line.expects(patience + hold + 2, name, _unwatched(steps, "warning", "starting"))
+    line.expects(patience + 2 * hold + 13, name)
     yield line
+
+
+def _gone(steps):
+    hold, blind, patience, name = steps["hold"], steps["blind"], steps["patience"], "HeadwatchStale"
+    line = Timeline(name="Stale warns when the sidecar is gone, and resolves when it is back", steps=steps)
+    away, back = patience + blind + 20, 2 * hold + 10
+    line.has("state", (1, 15), ("_", away), (1, back), state="quiet")
+    line.has("last_update_timestamp_seconds", (1e9, 15), ("_", away), (1e9, back))
+    line.scraped((1, 15), (0, away), (1, back))
+    warning, critical = _unwatched(steps, "warning", "silent"), _unwatched(steps, "critical", "silent")
+    line.expects(15 + patience + hold - 2, name)
+    line.expects(15 + patience + hold + 2, name, warning)
+    line.expects(15 + patience + blind + 10, name, critical, warning)
+    line.expects(15 + away + hold + 5, name)
+    return line
+
+
+def _dies_again_and_again(steps):
+    """Three minutes of starting, two without a word: it never comes to watch."""
+    hold, patience, name = steps["hold"], steps["patience"], "HeadwatchStale"
+    line = Timeline(name="Stale warns of a sidecar that dies whenever it has started", steps=steps)
+    up, down = math.ceil(180 / steps.interval), math.ceil(120 / steps.interval)
+    rounds = math.ceil((patience + 3 * hold) / (up + down))
+    dying = [(1, up), ("_", down)] * rounds
+    line.has("state", (0, 15), *dying, state="starting")
+    line.has(
+        "state", (1, 15), *[(0 if value == 1 else value, count) for value, count in dying], state="quiet"
+    )
+    line.scraped((1, 15), *[(1 if value == 1 else 0, count) for value, count in dying])
+    line.expects(15 + patience + hold - 2, name)
+    for step in range(15 + patience + hold + 2, 15 + patience + 2 * hold):
+        how = "starting" if (step - 15) % (up + down) < up else "silent"
+        line.expects(step, name, _unwatched(steps, "warning", how))
+    return line
+
+
+def _replaced(steps):
+    """A pod that is replaced gets another address; nobody is to be told of the old one."""
+    hold, patience, name = steps["hold"], steps["patience"], "HeadwatchStale"
+    line = Timeline(name="Stale is silent when another sidecar took over under another address", steps=steps)
+    whole = 3 * (patience + hold)
+    line.has("state", (1, 15), ("_", whole), state="quiet")
+    line.scraped((1, 15), ("_", whole))
+    line.has("state", ("_", 17), (1, whole - 2), state="quiet", instance="sidecar-2:9095")
+    line.scraped(("_", 17), (1, whole - 2), instance="sidecar-2:9095")
+    for step in (15 + patience + hold + 2, whole):
+        line.expects(step, name)
+    return line
+
+
+def _one_of_two(steps):
+    hold, patience, name = steps["hold"], steps["patience"], "HeadwatchStale"
+    line = Timeline(name="Stale names the one of two sidecars that is down", steps=steps)
+    whole = 3 * (patience + hold)
+    line.has("state", (1, 15), ("_", whole), state="quiet")
+    line.scraped((1, 15), (0, whole))
+    line.has("state", (1, 15 + whole), state="quiet", instance="sidecar-2:9095")
+    line.scraped((1, 15 + whole), instance="sidecar-2:9095")
+    line.expects(15 + patience + hold - 2, name)
+    line.expects(15 + patience + hold + 2, name, _unwatched(steps, "warning", "silent"))
+    return line
+
+
+def _never_seen(steps):
+    hold, name = steps["hold"], "HeadwatchStale"
+    line = Timeline(name="Stale warns where no sidecar was ever seen", steps=steps)
+    line.scraped(("_", 3 * hold), (0, 3 * hold))
+    line.has("state", ("_", 4 * hold), (1, 3 * hold), state="learning")
+    line.expects(hold - 1, name)
+    line.expects(hold + 1, name, _unwatched(steps, "warning", "absent", **NOBODY))
+    line.expects(6 * hold, name)
+    return line
 
 
 def _too_few_samples(steps):
-    line = Timeline(name="TooFewSamples forgives one thin window, warns, and resolves", steps=steps)
-    hold, window, name = steps["hold"], steps["window"], "HeadwatchTooFewSamples"
-    start = BEFORE + 2 * window
+    line = Timeline(name="TooFewSamples waits, warns, and resolves", steps=steps)
+    thin, hold, name = steps["thin"], steps["hold"], "HeadwatchTooFewSamples"
+    # A window is forgiven where windows are short enough.
+    one = min(steps["window"], thin - 1)
+    start = BEFORE + 2 * one
     line.has(
         "state",
-        *((0, BEFORE), (1, window), (0, window), (1, hold + 10), (0, 2 * hold)),
+        *((0, BEFORE), (1, one), (0, one), (1, thin + 10), (0, 2 * hold)),
         state="too_few_samples",
     )
+    hour = math.ceil(3600 / steps.interval)
+    line.counts("samples_received_total", (1, hour + start + thin + 10 + 2 * hold), source="http")
     annotations = {
         "summary": "Too few samples of sentiment to judge",
-        "description": "Windows hold too few samples to judge; they wait and are joined, for a day at most.",
-        "action": "See whether the traffic is low or does not reach headwatch.",
+        "description": "Windows hold too few samples to judge; they wait and are joined, for a day at most. "
+        f"{ARRIVED[steps.window]} samples arrived in the last hour.",
+        "action": "Compare with the server's own request count: is the traffic low, or does it not reach "
+        "headwatch?",
     }
     line.expects(start - 1, name)
-    line.expects(start + hold - 1, name)
-    line.expects(start + hold + 1, name, expected("warning", "too-few-samples", annotations))
-    line.expects(start + hold + 10 + hold + 1, name)
+    line.expects(start + thin - 1, name)
+    line.expects(start + thin + 1, name, expected("warning", "too-few-samples", annotations))
+    line.expects(start + thin + 10 + hold + 1, name)
     return line
 
 
 def _sink_failing(steps):
-    hold, rate, name = steps["hold"], steps["rate"], "HeadwatchSinkFailing"
-    spoken = SPOKEN[steps.window][2]
+    hold, rate, name = steps["hold"], steps["tries"], "HeadwatchSinkFailing"
+    spoken = SPOKEN[steps.window][3]
     fine, broken, mended = rate, rate + hold + 10, rate + hold + 10
 
     def unsent(severity, outbox):
@@ -398,7 +539,8 @@ def _samples_dropped(steps):
             "summary": "Samples of sentiment are dropped",
             "description": f"{share} of the samples that arrived in {spoken} were dropped, most of them for "
             "queue full. What is judged may not be what was served.",
-            "action": "Look the reason up in the runbook.",
+            "action": "Samples come faster than the disk takes them: send fewer, or give state.file a "
+            "faster disk.",
         }
         return expected(severity, "samples-dropped", annotations)
 
@@ -418,18 +560,19 @@ def _samples_dropped(steps):
         yield line
 
 
-def promtool_file(window, rules):
-    """The whole test file, as promtool reads it."""
+def promtool_file(window, rules, *, longest=math.inf):
+    """The whole test file, as promtool reads it; without timelines of more than ``longest`` steps."""
     return {
         "rule_files": [rules],
         "evaluation_interval": f"{Steps.of(window).interval:g}s",
-        "tests": [line.as_promtool() for line in timelines(window)],
+        "tests": [line.as_promtool() for line in timelines(window) if line.length <= longest],
     }
 
 
-def promtool_yaml(window, rules):
+def promtool_yaml(window, rules, *, longest=math.inf):
     """The same as text."""
-    text = yaml.safe_dump(promtool_file(window, rules), sort_keys=False, width=10_000, allow_unicode=True)
+    content = promtool_file(window, rules, longest=longest)
+    text = yaml.safe_dump(content, sort_keys=False, width=10_000, allow_unicode=True)
     return f"# Run with: promtool test rules headwatch.rules.test.yml\n{text}"
 
 

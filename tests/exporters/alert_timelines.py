@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 MODEL = {"job": "headwatch", "instance": "sidecar:9095", "model": "sentiment"}
-RUNBOOKS = "https://headwatch.example/docs/runbooks"
+RUNBOOKS = "docs/runbooks"
 # A series: its metric, its own labels, and how many steps it has each value ("_": none).
 Runs = Sequence[tuple[float | str, int]]
 
@@ -22,9 +22,16 @@ class Steps:
 
     window: float
     interval: float
+    settle: float
+    bridge: float
     hold: float
+    thin: float
+    memory: float
+    patience: float
     rate: float
+    tries: float
     blind: float
+    gone: float
 
     @classmethod
     def of(cls, window):
@@ -32,9 +39,16 @@ class Steps:
         return cls(
             window=window,
             interval=min(60.0, max(5.0, window / 5)),
-            hold=max(300.0, 1.2 * window),
-            rate=max(900.0, 3 * window),
-            blind=max(3600.0, 6 * window),
+            settle=60.0,
+            bridge=1200.0,
+            hold=300.0,
+            thin=min(3600.0, max(300.0, 1.2 * window)),
+            memory=max(300.0, 1.2 * window),
+            patience=600.0,
+            rate=min(86400.0, max(900.0, 3 * window)),
+            tries=min(3600.0, max(900.0, 3 * window)),
+            blind=min(86400.0, max(3600.0, 6 * window)),
+            gone=max(86400.0, 2 * min(86400.0, 6 * window)),
         )
 
     def __getitem__(self, name):
@@ -51,14 +65,24 @@ class Timeline:
     checks: list[tuple[int, str, list[Mapping[str, object]]]] = field(default_factory=list)
 
     def has(self, metric, *runs, **labels):
-        self.series.append((f"headwatch_{metric}", labels, runs))
+        self.series.append((f"headwatch_{metric}", {**MODEL, **labels}, runs))
+
+    def scraped(self, *runs, instance=MODEL["instance"]):
+        """Prometheus' own series about its target."""
+        self.series.append(("up", {"job": MODEL["job"], "instance": instance}, runs))
 
     def counts(self, metric, *rises, **labels):
         """A counter that rises by so much a step, for so many steps each."""
-        self.series.append((f"headwatch_{metric}", labels, [("rise", rise, count) for rise, count in rises]))
+        runs = [("rise", rise, count) for rise, count in rises]
+        self.series.append((f"headwatch_{metric}", {**MODEL, **labels}, runs))
 
     def expects(self, step, alert, *alerts):
         self.checks.append((step, alert, list(alerts)))
+
+    @property
+    def length(self):
+        """Up to the last look at its alerts, in steps."""
+        return max(step for step, *_ in self.checks)
 
     def as_promtool(self):
         return {
@@ -78,13 +102,15 @@ class Timeline:
 def expected(severity, page, annotations, **labels):
     """An alert as promtool compares it."""
     return {
-        "exp_labels": {**MODEL, "severity": severity, **labels},
+        "exp_labels": {
+            name: value for name, value in {**MODEL, "severity": severity, **labels}.items() if value
+        },
         "exp_annotations": {**annotations, "runbook_url": f"{RUNBOOKS}/{page}.md"},
     }
 
 
 def _series(metric, labels):
-    inner = ", ".join(f'{name}="{value}"' for name, value in {**MODEL, **labels}.items())
+    inner = ", ".join(f'{name}="{value}"' for name, value in labels.items())
     return f"{metric}{{{inner}}}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tests.exporters.panel_drawings import Asked, draw, legend
+from tests.exporters.panel_drawings import Asked, draw
 from tests.exporters.promql_server import filled_in
 from tests.exporters.watched_scene import Scene, drifting
 
@@ -23,7 +23,7 @@ DASHBOARDS = Path(__file__).parents[2] / "configs" / "grafana" / "dashboards"
 COLUMNS, WIDTH, CELL = 24, 13.0, 0.27
 HEAD = 2
 """Grid rows above the panels, for the dashboard's title."""
-_LEFT = {"timeseries": 0.04, "heatmap": 0.03, "state-timeline": 0.085, "bargauge": 0.09}
+_LEFT = {"timeseries": 0.04, "heatmap": 0.03, "state-timeline": 0.085, "bargauge": 0.11}
 """Room for the names on the left axis, by type of panel."""
 
 
@@ -48,9 +48,10 @@ def draw_dashboard(dashboard: dict[str, Any], scene: Scene, end: float) -> tuple
     links = ", ".join(link["title"] for link in dashboard["links"])
     chosen = ", ".join(variable["label"] for variable in dashboard["templating"]["list"])
     figure.text(0.01, 1 - 0.9 / rows, dashboard["title"], fontsize=12, fontweight="bold")
-    told = f"to choose: {chosen}      links: {links}      dotted: an alert begins"
+    dotted = ", ".join(f"{item['iconColor']} {item['name']}" for item in dashboard["annotations"]["list"])
+    told = f"to choose: {chosen}      links: {links}      dotted lines: {dotted}"
     figure.text(0.01, 1 - 1.75 / rows, told, fontsize=7, color="#555555")
-    alerts = _alerts(dashboard, scene, end)
+    marks = _marks(dashboard, scene, end)
     drawn = {}
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
@@ -83,17 +84,18 @@ def draw_dashboard(dashboard: dict[str, Any], scene: Scene, end: float) -> tuple
                 height - (1.4 if flat else 2.4) / rows,
             )
         )
-        drawn[title] = draw(axes, panel, Asked(scene.prometheus, panel, scene.began, end, alerts))
+        drawn[title] = draw(axes, panel, Asked(scene.prometheus, panel, scene.began, end, marks))
     return figure, drawn
 
 
-def _alerts(dashboard: dict[str, Any], scene: Scene, end: float) -> dict[float, str]:
-    """When each of the dashboard's annotations begins, in seconds of the scene."""
-    found = {}
+def _marks(dashboard: dict[str, Any], scene: Scene, end: float) -> list[tuple[float, str]]:
+    """When each of the dashboard's annotations begins, in seconds of the scene, with its colour."""
+    found = []
     for annotation in dashboard["annotations"]["list"]:
         for series in scene.prometheus.over(annotation["expr"], scene.began, end, 1.0):
-            name = legend(annotation["titleFormat"], series["metric"])
-            found.setdefault(series["values"][0][0] - scene.began, name)
+            first, value = series["values"][0]
+            moment = float(value) / 1000 if annotation.get("useValueForTime") else first
+            found.append((moment - scene.began, annotation["iconColor"]))
     return found
 
 

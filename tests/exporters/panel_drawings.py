@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -38,23 +38,28 @@ STEP = 1.0
 class Asked:
     """The answers to one panel's queries: newest values and values over the scene.
 
-    ``alerts``: the annotations of the dashboard, seconds since the start -> text.
+    ``marks``: the annotations of the dashboard, (seconds since the start, colour).
     """
 
     def __init__(
-        self, prometheus: Promql, panel: Panel, start: float, end: float, alerts: Mapping[float, str]
+        self,
+        prometheus: Promql,
+        panel: Panel,
+        start: float,
+        end: float,
+        marks: Sequence[tuple[float, str]],
     ) -> None:
         self._prometheus = prometheus
         self._targets = panel["targets"]
         self.start, self.end = start, end
-        self.alerts = alerts
+        self.marks = marks
 
     def newest(self) -> list[tuple[str, str, Series]]:
-        """(query letter, legend, series) of every series now."""
+        """(query letter, legend, series) of every series at the end, which is now."""
         return [
             (target["refId"], legend(target.get("legendFormat", ""), series["metric"]), series)
             for target in self._targets
-            for series in self._prometheus.instant(target["expr"])
+            for series in self._prometheus.instant(target["expr"], at=self.end)
         ]
 
     def over_time(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -104,17 +109,37 @@ def _timeseries(axes: Axes, panel: Panel, asked: Asked) -> int:
     _time_axis(axes, asked)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, defaults)))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=defaults.get("decimals") == 0))
+    # A limit is drawn where it lies within the axis; it does not stretch it.
+    top = max(axes.get_ylim()[1], custom.get("axisSoftMax", -np.inf))
+    bottom = axes.get_ylim()[0]
     if custom.get("thresholdsStyle", {}).get("mode") == "dashed":
         for step in defaults["thresholds"]["steps"]:
             if step["value"] is not None:
                 axes.axhline(step["value"], color=COLOURS[step["color"]], linestyle="--", linewidth=1)
-    top = max(axes.get_ylim()[1], custom.get("axisSoftMax", -np.inf))
-    axes.set_ylim(defaults.get("min"), defaults.get("max", top))
+    axes.set_ylim(defaults.get("min", bottom), defaults.get("max", top))
     axes.grid(color="#e6e6e6", linewidth=0.6)
-    for moment in asked.alerts:
-        axes.axvline(moment, color=COLOURS["red"], linestyle=":", linewidth=1)
-    _legend_below(axes)
+    for moment, colour in asked.marks:
+        axes.axvline(moment, color=COLOURS[colour], linestyle=":", linewidth=1)
+    if panel["options"]["legend"]["placement"] == "right":
+        _legend_beside(axes)
+    else:
+        _legend_below(axes)
     return len(found)
+
+
+def _legend_beside(axes: Axes) -> None:
+    """Names in a column at the right of the axis, which gives up a third of its width."""
+    place = axes.get_position()
+    axes.set_position((place.x0, place.y0, 0.68 * place.width, place.height))
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.03),
+        borderaxespad=0,
+        fontsize=5.5,
+        frameon=False,
+        handlelength=1.2,
+        labelspacing=0.15,
+    )
 
 
 def _legend_below(axes: Axes) -> None:
@@ -168,14 +193,36 @@ def _stat(axes: Axes, panel: Panel, asked: Asked) -> int:
         if panel["options"].get("textMode") == "name":
             text = name
         left, width = index / len(found), 1 / len(found)
+        plain = "black"
+        if panel["options"].get("colorMode") == "value":
+            plain = COLOURS[word[1]] if word else _step(defaults, value)
         if word and panel["options"].get("colorMode") == "background":
             axes.axvspan(left, left + width, color=COLOURS[word[1]], alpha=0.9)
-        axes.text(left + width / 2, 0.55, text, ha="center", va="center", fontsize=13, fontweight="bold")
+        axes.text(
+            left + width / 2,
+            0.55,
+            text,
+            ha="center",
+            va="center",
+            fontsize=13,
+            fontweight="bold",
+            color=plain,
+        )
         if panel["options"].get("textMode") == "value_and_name":
             axes.text(left + width / 2, 0.15, name, ha="center", va="center", fontsize=6.5)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     return len(found)
+
+
+def _step(defaults: Mapping[str, Any], value: float) -> str:
+    """The colour of the highest threshold that the value reaches."""
+    reached = [
+        step["color"]
+        for step in defaults["thresholds"]["steps"]
+        if step["value"] is None or value >= step["value"]
+    ]
+    return "black" if reached[-1] == "text" else COLOURS[reached[-1]]
 
 
 def _statetimeline(axes: Axes, panel: Panel, asked: Asked) -> int:
@@ -225,11 +272,17 @@ def _bargauge(axes: Axes, panel: Panel, asked: Asked) -> int:
     defaults = panel["fieldConfig"]["defaults"]
     found = [(name, float(series["value"][1])) for _, name, series in asked.newest()]
     places = range(len(found))
-    axes.barh(places, [value for _, value in found], color=COLOURS["blue"], height=0.6)
+    axes.barh(
+        places,
+        [value for _, value in found],
+        color=[_step(defaults, value) for _, value in found],
+        height=0.6,
+    )
     for place, (_, value) in zip(places, found, strict=True):
         axes.text(value, place, f" {_short(value, defaults)}", va="center", fontsize=6)
     axes.set_yticks(places, [name for name, _ in found])
     axes.invert_yaxis()
+    axes.margins(x=0.12)
     axes.tick_params(labelsize=6, length=0)
     axes.set_xticks([])
     for side in ("top", "right", "bottom"):
@@ -259,9 +312,20 @@ def _table(axes: Axes, panel: Panel, asked: Asked) -> int:
         for place, row in enumerate(found, start=1):
             room = int(1.15 * widths[index])
             text = textwrap.shorten(row[index], room, placeholder="...") if " " in row[index] else row[index]
-            colour = "#1f60c4" if heading in linked else "black"
+            colour = "#1f60c4" if heading in linked else _word_colour(panel, heading, row[index])
             axes.text(lefts[index], 1 - place * height, text, fontsize=6.5, va="top", color=colour)
     return len(found)
+
+
+def _word_colour(panel: Panel, heading: str, word: str) -> str:
+    """The colour that a column's own value mappings give a word."""
+    for override in panel["fieldConfig"].get("overrides", []):
+        if override["matcher"]["options"] != heading:
+            continue
+        for item in override["properties"]:
+            if item["id"] == "mappings" and item["value"][0]["type"] == "value":
+                return COLOURS[item["value"][0]["options"][word]["color"]]
+    return "black"
 
 
 def table_rows(panel: Panel, asked: Asked) -> tuple[list[str], list[list[str]]]:
@@ -295,7 +359,7 @@ def _order(panel: Panel, options: Mapping[str, Any], row: Mapping[str, str]) -> 
     """The number that a table is sorted by, the largest first; 0 where it says nothing of order."""
     for by in panel["options"].get("sortBy", []):
         assert by["desc"], "a table that is sorted upwards"
-        name = next(name for name, shown in options["renameByName"].items() if shown == by["displayName"])
+        name = next(name for name, title in options["renameByName"].items() if title == by["displayName"])
         return float(row.get(name, "nan"))
     return 0.0
 
@@ -303,7 +367,12 @@ def _order(panel: Panel, options: Mapping[str, Any], row: Mapping[str, str]) -> 
 def _cell(panel: Panel, heading: str, text: str, now: float) -> str:
     for override in panel["fieldConfig"].get("overrides", []):
         found = {item["id"]: item["value"] for item in override["properties"]}
-        if override["matcher"]["options"] == heading and "unit" in found:
+        if override["matcher"]["options"] != heading:
+            continue
+        for mapping in found.get("mappings", []):
+            if mapping["type"] == "regex" and re.fullmatch(mapping["options"]["pattern"].strip("/"), text):
+                return mapping["options"]["result"]["text"]
+        if "unit" in found:
             return shown(float(text or "nan"), found["unit"], found.get("decimals"), now=now)
     return text
 

@@ -15,7 +15,7 @@ from PIL import Image
 from exporters.alert_rules import RUNBOOKS, alert_rules, page_name
 from exporters.grafana.write import DASHBOARDS, write
 from exporters.metric_table import AD_HOC, METRICS
-from exporters.metrics_page import committed_uses, metrics_page
+from exporters.metrics_page import committed_uses
 from tests.exporters.promql_server import filled_in
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,8 @@ NOT_OURS = {
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
 }
+# Labels that a name leaves out because the value itself says them.
+SAID = {"Cause": {"cause"}}
 # Of the units that dashboard-linter knows (Grafana's categories.ts), those in use.
 UNITS = {"none", "short", "percentunit", "bytes", "s", "cps", "dateTimeFromNow"}
 
@@ -66,6 +68,29 @@ def selectors(node):
         yield from selectors(node.rhs)
     elif isinstance(node, promql.AggregateExpr | promql.ParenExpr | promql.UnaryExpr):
         yield from selectors(node.expr)
+
+
+def kept(node):
+    """The labels by which the series of an answer differ: those of the sidecar, and the metric's own."""
+    if isinstance(node, promql.AggregateExpr):
+        # topk and its like choose series and keep their labels.
+        return set(node.modifier.labels) if node.modifier else kept(node.expr)
+    if isinstance(node, promql.BinaryExpr):
+        sides = kept(node.lhs), kept(node.rhs)
+        if str(node.op) == "or":
+            return sides[0] | sides[1]
+        return sides[0] if str(node.op) in ("and", "unless") else max(sides, key=len)
+    if isinstance(node, promql.ParenExpr | promql.UnaryExpr):
+        return kept(node.expr)
+    if isinstance(node, promql.Call):
+        return set().union(*(kept(argument) for argument in node.args))
+    if isinstance(node, promql.MatrixSelector):
+        return kept(node.vector_selector)
+    if isinstance(node, promql.VectorSelector):
+        fixed = {item.name for item in node.matchers.matchers if str(item.op) == "MatchOp.Equal"}
+        own = METRICS[node.name].labels if node.name in METRICS else ()
+        return {*own, "job", "instance"} - fixed
+    return set()
 
 
 def matchers(selector):
@@ -240,6 +265,68 @@ def test_every_legend_names_labels_that_the_answer_keeps(board, panel):
         assert wanted <= known, target["expr"]
 
 
+@PANEL
+def test_two_series_of_a_panel_never_have_the_same_name(board, panel):
+    """Two replicas of a model, or two models: their lines can be told apart, or are one line."""
+    (model,) = [item for item in board["templating"]["list"] if item["name"] == "model"]
+    # An instance has one job; some dashboards show one model at a time.
+    told = {"job"} if model["multi"] else {"job", "model"}
+    if panel["type"] == "table":
+        options = panel["transformations"][1]["options"]
+        told |= set(options["indexByName"]) - {name for name, out in options["excludeByName"].items() if out}
+    for target in panel["targets"]:
+        named = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+        assert kept(promql.parse(filled_in(target["expr"]))) - named <= told | SAID.get(panel["title"], set())
+
+
+@PANEL
+def test_an_empty_panel_says_why(board, panel):
+    said = panel["fieldConfig"]["defaults"]["noValue"]
+    assert len(said) > 7
+    assert said.lower() != "no data"
+
+
+@PANEL
+def test_a_value_that_has_words_or_a_limit_has_them_in_order(board, panel):
+    steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
+    assert [step["value"] is None for step in steps] == [True, *[False] * (len(steps) - 1)][: len(steps)]
+    shown = panel["options"].get("colorMode", "none") != "none"
+    assert not shown or steps or panel["fieldConfig"]["defaults"]["mappings"]
+
+
+@PANEL
+def test_a_link_names_columns_that_the_table_has(board, panel):
+    """A column that ``organize`` leaves out is gone: Grafana then leaves the variable in the address."""
+    named = set(re.findall(r"__data\.fields\.(\w+)", json.dumps(panel["fieldConfig"])))
+    if named:
+        options = panel["transformations"][1]["options"]
+        left_out = {name for name, out in options["excludeByName"].items() if out}
+        assert named <= set(options["indexByName"]) - left_out
+
+
+def test_a_head_is_opened_with_the_choices_that_were_made():
+    (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == "Top heads"]
+    (link,) = _links(panel, "model")
+    assert link["url"] == (
+        "/d/headwatch-heads?${datasource:queryparam}&${job:queryparam}"
+        "&var-instance=${__data.fields.instance}&var-model=${__data.fields.model}&${__url_time_range}"
+    )
+
+
+@BOARD
+def test_alerts_the_onset_and_other_revisions_are_marked_in_every_chart(board):
+    marks = {item["name"]: item for item in board["annotations"]["list"]}
+    assert set(marks) == {"Alerts", "Drift began", "Revision or baseline changed"}
+    assert len({item["iconColor"] for item in marks.values()}) == 3
+    assert all(item["datasource"]["uid"] == "${datasource}" for item in marks.values())
+    # The onset lies before the window that told it.
+    assert marks["Drift began"]["useValueForTime"] is True
+    for item in marks.values():
+        for selector, _, _ in selectors(promql.parse(item["expr"])):
+            assert {("job", "MatchOp.Re", "$job"), ("model", "MatchOp.Re", "$model")} <= matchers(selector)
+            assert selector.name in {*METRICS, *NOT_OURS}
+
+
 def test_no_rule_names_a_metric_that_does_not_exist():
     names = set(committed_uses(FOLDER))
     assert names <= set(METRICS)
@@ -249,10 +336,6 @@ def test_every_metric_is_on_a_dashboard_or_in_a_rule_or_listed_for_ad_hoc_use_wi
     unused = set(METRICS) - set(committed_uses(FOLDER))
     assert unused == set(AD_HOC)
     assert all(len(reason) > 20 for reason in AD_HOC.values())
-
-
-def test_the_metrics_reference_is_written_from_the_table():
-    assert (ROOT / "docs" / "metrics.md").read_text() == metrics_page(committed_uses(FOLDER))
 
 
 @BOARD
@@ -286,6 +369,17 @@ def test_evidence_links_open_the_page_that_the_metric_names(title):
     (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == title]
     (link,) = _links(panel, "page")
     assert (link["url"], link["targetBlank"]) == ("${__data.fields.run_url:raw}", True)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda path: path.stem
+)
+def test_every_panel_that_a_runbook_names_is_on_that_dashboard(path):
+    titles = {board["title"]: {panel["title"] for panel in board["panels"]} for board in BOARDS.values()}
+    for title, named in re.findall(
+        r"[Dd]ashboard \*(headwatch / [a-z ]+)\*(?:: panels? ([^.\n]+))?", path.read_text()
+    ):
+        assert set(re.findall(r"\*(.+?)\*", named)) <= titles[title]
 
 
 def test_links_from_one_dashboard_to_another_name_one_that_is_there():
@@ -331,6 +425,10 @@ def test_the_guides_picture_shows_the_panels_of_today(name):
 
 def test_provisioning_points_at_a_fixed_data_source_and_lets_nobody_edit():
     sources = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "headwatch.yaml").read_text())
-    assert [source["uid"] for source in sources["datasources"]] == ["headwatch-prometheus"]
+    (source,) = sources["datasources"]
+    assert source["uid"] == "headwatch-prometheus"
+    # Beside what a team's Grafana has: a second default, or a taken name, breaks that.
+    assert (source["name"], source["isDefault"]) == ("headwatch Prometheus", False)
     providers = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "headwatch.yaml").read_text())
-    assert [provider["allowUiUpdates"] for provider in providers["providers"]] == [False]
+    (provider,) = providers["providers"]
+    assert (provider["allowUiUpdates"], provider["folder"]) == (False, "headwatch")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from collections import Counter
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters.grafana.queries import STATES
+from exporters import metric_labels
+from exporters.grafana.queries import CAUSES, STATES
 from exporters.metric_table import AD_HOC, METRICS
 from tests.exporters.dashboard_pictures import draw_all
 from tests.exporters.test_grafana_dashboards import BOARDS
@@ -50,9 +54,36 @@ def test_every_variable_has_values(scene):
 
 def test_alerts_are_annotated_on_every_dashboard(scene):
     for board in BOARDS.values():
-        (annotation,) = board["annotations"]["list"]
-        found = scene.prometheus.instant(annotation["expr"])
+        marks = {item["name"]: item["expr"] for item in board["annotations"]["list"]}
+        found = scene.prometheus.instant(marks["Alerts"])
         assert "HeadwatchTokenDrift" in {series["metric"]["alertname"] for series in found}
+
+
+def test_the_onset_is_marked_where_the_verdict_says_that_the_drift_began(scene):
+    (mark,) = [item for item in BOARDS["overview"]["annotations"]["list"] if item["name"] == "Drift began"]
+    (series,) = scene.prometheus.instant(mark["expr"])
+    since = scene.watch.status()["verdict"]["since_time"]
+    assert float(series["value"][1]) == pytest.approx(1000 * since, abs=1)
+    assert scene.began < since < time.time()
+
+
+def test_the_evidence_that_is_shown_is_that_of_the_verdict(scene):
+    (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == "Strongest evidence now"]
+    shown = {
+        series["metric"]["channel"]: float(series["value"][1])
+        for series in scene.prometheus.instant(panel["targets"][0]["expr"])
+    }
+    channels = scene.watch.status()["verdict"]["channels"]
+    assert shown == pytest.approx(
+        {name: max(0.0, item["evidence"] / item["limit"]) for name, item in channels.items()}, rel=1e-6
+    )
+    assert max(shown.values()) > 1
+
+
+def test_the_cause_that_is_shown_is_that_of_the_verdict(scene):
+    (panel,) = [panel for panel in BOARDS["overview"]["panels"] if panel["title"] == "Cause"]
+    shown = [int(float(item["value"][1])) for item in scene.prometheus.instant(panel["targets"][0]["expr"])]
+    assert [CAUSES[number][0] for number in shown] == scene.watch.status()["verdict"]["causes"]
 
 
 def test_every_dashboard_can_be_drawn_and_no_panel_is_empty(scene, tmp_path):
@@ -95,6 +126,22 @@ def test_the_sidecar_exports_every_metric_of_the_table_in_a_small_scrape(scene):
     # 6 layers x 4 heads x 10 statistics, 3 labels, 2 watch lists, 10 top heads
     assert sum(not line.startswith("#") for line in text.splitlines()) < 450
     assert len(text.encode()) < 60_000
+
+
+def test_no_metric_has_more_series_than_the_reference_says(scene):
+    counted = Counter(
+        sample.name
+        for family in parse_text(scene.watch.metrics())
+        for sample in family.samples
+        if sample.name.startswith("headwatch_")
+    )
+    sizes = {"layers": 6, "heads": 4, "statistics": 10, "classes": 3, "watch lists": 2, "top heads": 10}
+    for name, count in counted.items():
+        factors = metric_labels.series(METRICS[name]).split(" x ")
+        if all(factor.isdigit() or factor in sizes for factor in factors):
+            assert count <= math.prod(int(sizes.get(factor, factor)) for factor in factors), name
+    assert counted["headwatch_layer_statistic"] == 60
+    assert counted["headwatch_head_effect"] == 10
 
 
 def test_no_label_in_the_scrape_is_a_word_of_the_traffic(scene):

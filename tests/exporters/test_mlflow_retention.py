@@ -97,6 +97,21 @@ def test_other_models_and_other_peoples_runs_are_left_alone(mlflow):
     assert len(client.search_runs([own])) == 4
 
 
+@pytest.mark.parametrize("keep", [{}, {"days": 1, "episodes": 1}])
+def test_another_tools_runs_with_the_same_tags_are_neither_deleted_nor_stumbled_over(mlflow, keep):
+    experiment = f"tags of others {len(keep)}"
+    sink = sink_of(mlflow, experiment, **keep)
+    drift(sink, 0, model="it's ours", closed=False)
+    client = connect(mlflow.url)
+    own = client.get_experiment_by_name(experiment).experiment_id
+    tags = {"model": "it's ours", "state": "open", "baseline": "b1"}
+    client.create_run(own, start_time=0, tags=tags, run_name="a training run")
+    again = sink_of(mlflow, experiment, **keep)
+    assert again.tidy("it's ours", NOW) == 0
+    assert again.episode_url("b1-12") is not None
+    assert len(client.search_runs([own])) == 4
+
+
 def test_old_baselines_go_with_their_last_day_unless_registered(mlflow):
     """Starts of baseline runs are the server's clock, so ``now`` is far behind it."""
     for registry, left in ((False, ["b2"]), (True, ["b1", "b2"])):

@@ -139,6 +139,45 @@ def test_the_surveys_of_the_alarm_survive_a_restart_and_become_the_new_baselines
     np.testing.assert_array_equal(before.distances, after.distances)
 
 
+def with_texts(bench: Bench, shown: bool) -> None:
+    privacy = bench.config.privacy.model_copy(update={"example_texts": shown})
+    bench.config = bench.config.model_copy(update={"privacy": privacy})
+    bench.reopen()
+
+
+def test_what_was_attributed_and_shown_survives_a_restart(bench: Bench) -> None:
+    with_texts(bench, shown=True)
+    bench.learn()
+    drifting(bench)
+    bench.cycle.run_attribution()
+    bench.cycle.run_attribution()
+    before = reports(bench)[-1][1]
+    assert before.attributed > 0
+    bench.reopen()
+    while bench.states()[-1] == "alarm":
+        bench.send()
+        bench.run()
+    phase, closed = reports(bench)[-1]
+    assert phase == "closed"
+    assert closed.attributed == before.attributed
+    assert closed.driving == before.driving
+    assert closed.examples == before.examples != ()
+
+
+def test_texts_that_may_no_longer_be_shown_are_in_no_report_after_a_restart(bench: Bench) -> None:
+    with_texts(bench, shown=True)
+    bench.learn()
+    drifting(bench)
+    bench.cycle.run_attribution()
+    bench.cycle.run_attribution()
+    assert reports(bench)[-1][1].examples != ()
+    with_texts(bench, shown=False)
+    while bench.states()[-1] == "alarm":
+        bench.send()
+        bench.run()
+    assert reports(bench)[-1][1].examples == ()
+
+
 @pytest.mark.parametrize("shown", [False, True], ids=["by default", "with example texts"])
 def test_a_word_that_few_requests_hold_is_in_no_report(bench: Bench, shown: bool) -> None:
     privacy = bench.config.privacy.model_copy(update={"example_texts": shown})

@@ -15,6 +15,7 @@ from monitor.live import evidence, promotion
 from monitor.live.promotion import Answer
 from monitor.reading.stacking import stack
 from monitor.records import Sample
+from monitor.report.episode_data import EpisodeReport
 from tests.cycle_bench import LEARNING, WINDOW, Bench, edit_weights
 
 
@@ -91,6 +92,18 @@ def test_the_episode_is_closed_as_accepted(bench: Bench) -> None:
     notice = json.loads(bench.outbox("notification")[-1].payload)
     assert (notice["event"], notice["verdict"]["summary"]) == ("cleared", closing["verdict"]["summary"])
     assert bench.cycle.verdict is None
+
+
+def test_an_accepted_episode_gets_its_last_report_as_it_stood(bench: Bench) -> None:
+    alarmed(bench, 4)
+    standing = bench.verdicts()[-1]
+    ask(bench)
+    artifacts = bench.outbox("episode")[-1].artifacts
+    told = EpisodeReport.from_json(json.loads(artifacts["report.json"]))
+    assert (told.verdict, told.outcome, told.ended) == (standing, "accepted", standing.end)
+    assert told.samples == 4 * WINDOW
+    assert "the new traffic was accepted as the new normal" in artifacts["report.html"].decode()
+    assert json.loads(bench.store.get_meta("report") or "") == json.loads(artifacts["report.json"])
 
 
 def test_what_was_normal_before_alarms_from_then_on(bench: Bench) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from monitor.records import HeadId, Suspicion
+from monitor.report.episode_data import DrivingWord
 from monitor.report.episode_page import episode_page
 from monitor.report.episode_sentences import headline, sentences
 from monitor.report.episode_steps import steps
 from monitor.report.episode_words import change_in_sd, figure, percent
+from monitor.report.html.visible import visible
 from tests.browser import chromium_page
 from tests.report import episodes
 
@@ -57,48 +59,67 @@ def test_the_page_opens_with_what_changed_why_and_whether_it_matters():
     text = Text(PAGE).all
     assert headline(REPORT) == "New in the inputs: the word “cucumber”"
     told = sentences(REPORT)
-    assert [label for label, _ in told] == ["What changed", "Why", "Does it matter"]
+    assert [label for label, _ in told] == ["What changed", "Why, and does it matter", "What to do"]
     places = [text.index(sentence) for _, sentence in told]
     assert places == sorted(places)
-    assert places[-1] < text.index("What to do now") < text.index("Cause: data")
+    assert places[-1] < text.index("Then If the new traffic is wanted") < text.index("Cause: data")
     share = next(item for item in REPORT.verdict.channels["tokens"].gained if item.word == "cucumber")
     assert told[0][1].startswith(
         f"Since 21 Sep 2026, 14:25 UTC (window 2), the word “cucumber” stands in {percent(share.after)} "
         "of the requests (before: never); "
     )
     assert told[1][1].startswith(
-        "The cause is the data: the model gives the same numbers for its fixed probe"
+        "The data changed, not the model (its fixed probe inputs give the same numbers as on the day of the "
+        "baseline); it matters, for the predictions moved too, “positive” from "
     )
-    assert told[2][1].startswith("Yes: predictions moved too: “positive” went from ")
-    assert told[2][1].endswith("; look at it now.")
+    assert told[2][1] == (
+        "Look at it now: find out who sends “cucumber”: one sender, a template, a campaign, or somebody who "
+        "tries a trigger; your own logs have the requests."
+    )
 
 
 def test_a_changed_model_is_said_to_be_one_and_where_it_begins():
     report = faulty()
     assert headline(report) == "The model itself changed, first in head L1H2"
-    what, why, harm = (text for _, text in sentences(report))
+    what, why, todo = (text for _, text in sentences(report))
     assert "the model gives other answers to its fixed probe inputs, first in head L1H2" in what
     assert why.startswith(
-        "The causes are the model and the data: its files are other ones, and the same fixed"
+        "The model changed (its files are other ones; the same fixed inputs give other numbers) and besides "
+        "that the data (words or inputs that no model has a part in); it matters, for "
     )
-    assert harm.startswith("Yes: ")
-    assert steps(report)[0].startswith("Compare the deployed revision with the one that should run.")
+    assert todo == (
+        "Look at it now: compare the deployed revision with the one that should run, and roll back unless "
+        "the change was meant."
+    )
 
 
 def test_a_report_that_was_announced_or_is_over_gives_no_orders():
     over = replace(REPORT, ended=REPORT.verdict.end + 600.0)
-    assert "What to do now" not in episode_page(over)
-    assert "; it was over by 21 Sep 2026, 14:50 UTC." in sentences(over)[0][1]
+    assert "<ol>" not in episode_page(over)
+    assert sentences(over)[0][1].endswith("; it was over by 21 Sep 2026, 14:50 UTC.")
+    assert sentences(over)[2][1] == "Nothing more: it is over; while it stood the advice was: look at it now."
     noted = faulty(severity="note", declared=True)
-    assert "The change was announced." in sentences(noted)[1][1]
-    assert sentences(noted)[2][1].endswith("nothing needs to be done now.")
+    assert (
+        ", as was announced; as far as can be seen it does not matter, though the " in sentences(noted)[1][1]
+    )
+    assert sentences(noted)[2][1] == "Nothing needs to be done now."
+    assert "<h3>To look into it</h3>" in episode_page(noted)
+
+
+def test_an_accepted_drift_is_said_to_be_the_new_normal():
+    accepted = replace(REPORT, ended=REPORT.verdict.end + 600.0, outcome="accepted")
+    assert sentences(accepted)[0][1].endswith("; the episode was closed at 21 Sep 2026, 14:50 UTC.")
+    assert sentences(accepted)[2][1] == (
+        "Nothing more: the new traffic was accepted as the new normal; while it stood the advice was: look "
+        "at it now."
+    )
 
 
 def test_a_suspicion_is_told_with_its_sign_and_comes_first_of_what_to_do():
     verdict = replace(REPORT.verdict, suspicions=(Suspicion(name="lower_casing", sign="no capital letter"),))
     report = replace(REPORT, verdict=verdict)
     assert (
-        "It looks like inputs that are lower-cased on their way: no capital letter."
+        "; it looks like inputs that are lower-cased on their way (no capital letter); "
         in sentences(report)[1][1]
     )
     assert steps(report)[0] == "Look for inputs that are lower-cased on their way first."
@@ -112,7 +133,7 @@ def test_every_cause_and_severity_has_its_words():
             assert all(text.endswith(".") and "  " not in text for _, text in sentences(report))
             assert episode_page(report)
     unknown = replace(REPORT, verdict=replace(REPORT.verdict, causes=(), severity=None))
-    assert sentences(unknown)[1][1] == "The cause is not known."
+    assert sentences(unknown)[1][1].startswith("The cause is not known; the predictions moved too, ")
 
 
 def test_the_numbers_on_the_page_are_those_of_the_record():
@@ -207,8 +228,11 @@ def test_a_hashed_word_is_said_to_be_hidden_and_why():
         "tokens": replace(REPORT.verdict.channels["tokens"], gained=(hashed,)),
     }
     text = Text(episode_page(replace(REPORT, verdict=replace(REPORT.verdict, channels=channels)))).all
-    assert "#0123456789abcdef (hidden: too few requests share it)" in text
-    assert "A word that fewer than 20 requests share is shown as a keyed hash" in text
+    assert "New in the inputs: a word that is hidden here" in text
+    assert "a word that is hidden here, for fewer than 20 requests share it, stands in" in text
+    assert "look in your own logs for a word that is new since 21 Sep 2026, 14:25 UTC" in text
+    assert "a hidden word #0123456789abcdef" in text
+    assert "A word that fewer than 20 requests share is hidden and told by a keyed hash" in text
 
 
 def test_what_it_cannot_tell_is_told():
@@ -305,6 +329,46 @@ def test_the_page_fits_a_phone_is_dark_at_night_and_prints(file, tmp_path):
         page.goto(file)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert min(map(int, re.findall(r"\d+", ground))) > 240
+
+
+HOSTILE = (
+    "</script><script>document.title='ran'</script>",
+    "<img src=x onerror=\"document.title='ran'\">",
+    "\u202eevil\u202c",
+    "zero\u200bwidth",
+    "مرحبا",
+    "🎬",
+    "x" * 400,
+)
+
+
+def hostile():
+    """The words of strangers wherever a report shows words."""
+    tokens = REPORT.verdict.channels["tokens"]
+    words = tuple(replace(tokens.gained[0], word=word) for word in HOSTILE)
+    channels = {**REPORT.verdict.channels, "tokens": replace(tokens, gained=words)}
+    count = len(HOSTILE)
+    shown = replace(
+        episodes.example(), words=HOSTILE, attribution=(0.5,) * count, attention=(1 / count,) * count
+    )
+    driving = tuple(DrivingWord(word=word, value=0.5) for word in HOSTILE)
+    verdict = replace(REPORT.verdict, channels=channels)
+    return replace(REPORT, verdict=verdict, examples=(shown,), driving=driving)
+
+
+def test_hostile_words_show_as_text_run_nothing_and_widen_nothing(tmp_path):
+    (tmp_path / "report.html").write_text(episode_page(hostile()), encoding="utf-8")
+    with chromium_page(width=390, height=800, offline=True) as page:
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.title() == "small: The texts read differently: other words"
+        assert page.locator("img, script").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        wanted = [visible(word) for word in HOSTILE]
+        assert page.locator(".example p:not(.says) .word").all_inner_texts() == wanted
+        assert page.locator("#words bdi").all_inner_texts() == wanted
+        assert page.locator("#attribution .tight bdi").all_inner_texts() == wanted
+        assert wanted[2:4] == ["⟨U+202E⟩evil⟨U+202C⟩", "zero⟨U+200B⟩width"]
+        assert wanted[6] == f"{'x' * 60}…"
 
 
 def test_text_contrasts_with_its_ground_by_day_and_by_night(file):

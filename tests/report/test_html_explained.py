@@ -165,6 +165,15 @@ def test_models_of_every_kind_show_all_their_heads(name, options, rows, family, 
     assert "looks most at" in page.locator(".said").inner_text()
 
 
+@pytest.mark.parametrize("name", ["llama", "bart"])
+def test_a_given_answer_is_told_as_given_and_not_as_what_the_model_says(name, family, tmp_path):
+    page = written(family(name), tmp_path / "out.html", "--text", TEXT, "--text-pair", "the cat ran")
+    assert re.search("<h1>The model gives a token of this answer probability 0[.][0-9]{2} [(]the", page)
+    assert "Place by place, its own first choices were" in page
+    assert "<dt>own first choices</dt>" in page
+    assert "The model says" not in page
+
+
 @pytest.mark.servers
 def test_an_image_is_explained_over_its_patches(family, tmp_path, browser_page):
     image, target = tmp_path / "in.png", tmp_path / "out.html"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from monitor.report.html.palette import CIVIDIS
 from monitor.report.html.skeleton import asset, data
+from monitor.report.html.visible import visible
 
 Bytes = NDArray[np.uint8]
 
@@ -100,7 +101,10 @@ def head_view(view: HeadView, name: str = "heads") -> str:
 def as_json(view: HeadView) -> dict[str, object]:
     """What the script reads: the matrices one after another, deflated, in base64."""
     return {
-        "sides": {name: {"names": side.names, "special": side.special} for name, side in view.sides.items()},
+        "sides": {
+            name: {"names": [visible(one) for one in side.names], "special": side.special}
+            for name, side in view.sides.items()
+        },
         "rows": [
             {
                 "title": row.title,

@@ -10,6 +10,8 @@ import math
 from collections.abc import Collection, Sequence
 from html import escape
 
+from monitor.report.html.visible import visible
+
 
 def highlighted(
     words: Sequence[str], weights: Sequence[float], *, unit: str = "", special: Collection[int] = ()
@@ -28,12 +30,13 @@ def highlighted(
 
 
 def _word(word: str, weight: float, largest: float, unit: str, extra: str) -> str:
+    shown = escape(visible(word))
     if not math.isfinite(weight):
-        return f'<span class="plain{extra}">{escape(word)}</span>'
+        return f'<span class="plain{extra}">{shown}</span>'
     share = abs(weight) / largest if largest else 0.0
     sign = "less" if weight < 0 else "more"
     said = escape(f"{weight:+.3g} {unit}".strip())
-    return f'<span class="{sign}{extra}" style="--share:{share:.2f}" title="{said}">{escape(word)}</span>'
+    return f'<span class="{sign}{extra}" style="--share:{share:.2f}" title="{said}">{shown}</span>'
 
 
 def signed_legend(less: str, more: str) -> str:

@@ -26,7 +26,7 @@ border-radius:3px;line-height:1;font-size:.55rem;color:var(--soft)}
 .map tbody td{background:var(--panel);box-shadow:inset 0 0 0 1px var(--line)}
 .map td a{display:flex;width:100%;height:100%;align-items:center;justify-content:center;
 text-decoration:none;border-radius:3px}
-.map td.origin{outline:3px solid var(--mark);outline-offset:-1px}
+.map td.origin{outline:3px solid var(--mark);outline-offset:-1px;box-shadow:inset 0 0 0 4px var(--ground)}
 .map td.changed,.key.changed{background-image:linear-gradient(225deg,currentColor .28rem,
 transparent 0)}
 .legend{max-width:28rem;margin-top:.8rem;font-size:.85rem;color:var(--soft)}
@@ -37,7 +37,8 @@ transparent 0)}
 .key{display:inline-block;width:.9rem;height:.9rem;border-radius:3px;vertical-align:-.1rem;margin:0 .2rem 0 0}
 .key.origin{border:3px solid var(--mark)}.key.changed{border:1px solid var(--line);margin-left:.8rem}
 .dot{margin-left:.8rem}
-.words{line-height:1.9;overflow-wrap:anywhere}.words span{padding:.1em .12em;border-radius:3px}
+.words{line-height:1.9;overflow-wrap:anywhere}.words span{padding:.1em .12em;border-radius:3px;
+unicode-bidi:isolate}
 .words .special{font-size:.8em;font-style:italic;color:var(--soft)}
 .keys{font-size:.8rem}.keys span{padding:.1em .5em}
 .words .more{background:rgba(var(--more),calc(var(--share)*.75))}
