@@ -21,8 +21,6 @@ from exporters.alert_cadence import Cadence, duration, words
 from exporters.alert_operations import BY, MODEL, ON, operations
 from exporters.alert_templates import SELECT, sentence, text
 
-RUNBOOKS = "https://headwatch.example/docs/runbooks"
-"""Stands in the committed dashboards for the address that whoever imports them gives."""
 FOLDER = "docs/runbooks"
 """Where the runbooks are in headwatch's repository: what an alert names where no address is known."""
 CADENCE = 300.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from exporters.alert_rules import RUNBOOKS
 from exporters.grafana.panels import Panel
 from exporters.grafana.queries import MODEL, metric
 from exporters.grafana.sdk import SOURCE, JSONEncoder, board, model
@@ -16,9 +15,15 @@ Sections = Mapping[str, Sequence[Panel]]
 
 
 def dashboard(
-    uid: str, title: str, description: str, sections: Sections, variables: Sequence[board.QueryVariable]
+    uid: str,
+    title: str,
+    description: str,
+    sections: Sections,
+    variables: Sequence[board.QueryVariable],
+    *,
+    runbooks: str | None,
 ) -> str:
-    """The dashboard's JSON; ``sections``: a row's title -> its panels."""
+    """The dashboard's JSON; ``sections``: a row's title -> its panels; ``runbooks``: their address."""
     built = (
         board.Dashboard(f"headwatch / {title}")
         .uid(uid)
@@ -33,8 +38,9 @@ def dashboard(
         .annotation(_onset())
         .annotation(_versions())
         .link(_others())
-        .link(_runbooks())
     )
+    if runbooks is not None:
+        built = built.link(_runbooks(runbooks))
     built = built.with_variable(
         board.DatasourceVariable("datasource").label("Data source").type("prometheus")
     )
@@ -140,12 +146,12 @@ def _others() -> board.DashboardLink:
     )
 
 
-def _runbooks() -> board.DashboardLink:
+def _runbooks(address: str) -> board.DashboardLink:
     return (
         board.DashboardLink("Runbooks")
         .type(model.DashboardLinkType.LINK)
         .icon("doc")
         .tooltip("What to do about each alert")
-        .url(f"{RUNBOOKS}/README.md")
+        .url(f"{address}/README.md")
         .target_blank(True)
     )

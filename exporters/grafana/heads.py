@@ -20,8 +20,8 @@ from exporters.grafana.tables import heads_table
 UID = "headwatch-heads"
 
 
-def heads() -> str:
-    """The dashboard's JSON."""
+def heads(runbooks: str | None) -> str:
+    """The dashboard's JSON; ``runbooks``: the address of their folder, None where it is not known."""
     sections: Sections = {
         "Which layers?": [*_now(), *_maps()],
         "Which heads, and what do they do now?": _heads(),
@@ -36,6 +36,7 @@ def heads() -> str:
         "What the attention heads of one model do against its baseline: layers, heads, roles, importance.",
         sections,
         (*places(several_models=False), statistics),
+        runbooks=runbooks,
     )
 
 

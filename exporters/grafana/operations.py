@@ -23,8 +23,8 @@ NO_SINK = "no sink is configured"
 EACH = "{{model}} {{instance}}"
 
 
-def operations() -> str:
-    """The dashboard's JSON."""
+def operations(runbooks: str | None) -> str:
+    """The dashboard's JSON; ``runbooks``: the address of their folder, None where it is not known."""
     sections: Sections = {
         "Is it there?": _there(),
         "What does it cost?": _cost(),
@@ -38,6 +38,7 @@ def operations() -> str:
         "headwatch itself: cost, jobs, queue, outbox, sinks, memory, and what a scrape weighs.",
         sections,
         places(several_models=True),
+        runbooks=runbooks,
     )
 
 

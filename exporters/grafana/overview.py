@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.alert_rules import RUNBOOKS, alert_rules, page_name
+from exporters.alert_rules import alert_rules, page_name
 from exporters.grafana.frame import Sections, dashboard, places
 from exporters.grafana.panels import (
     Panel,
@@ -41,11 +41,11 @@ HEADS_URL = (
 AWAY = "no headwatch is scraped here: nothing is watched"
 
 
-def overview() -> str:
-    """The dashboard's JSON."""
+def overview(runbooks: str | None) -> str:
+    """The dashboard's JSON; ``runbooks``: the address of their folder, None where it is not known."""
     sections: Sections = {
         "Is something different?": [*_now(), *_over_time()],
-        "What to open, and which heads?": _evidence(),
+        "What to open, and which heads?": _evidence(runbooks),
         "Can the answer be trusted?": _flow(),
     }
     return dashboard(
@@ -54,6 +54,7 @@ def overview() -> str:
         "What headwatch says of each model now, since when, and whether that can be relied on.",
         sections,
         places(several_models=True),
+        runbooks=runbooks,
     )
 
 
@@ -163,7 +164,7 @@ def _over_time() -> list[Panel]:
     ]
 
 
-def _evidence() -> list[Panel]:
+def _evidence(runbooks: str | None) -> list[Panel]:
     heads = Words(
         shows="The heads with the strongest evidence: a statistic of each, in the baseline and now. "
         "The effect is in standard deviations of the baseline.",
@@ -225,8 +226,9 @@ def _evidence() -> list[Panel]:
         {"": f"max by (model, run_url) ({metric('mlflow_run_info')})"},
         {"model": "model", "run_url": "page"},
     )
-    page, runbook = "${__data.fields.run_url:raw}", f"{RUNBOOKS}/${{__data.fields.page:raw}}"
-    for column in ("alert", "runbook"):
+    page = "${__data.fields.run_url:raw}"
+    for column in ("alert", "runbook") if runbooks is not None else ():
+        runbook = f"{runbooks}/${{__data.fields.page:raw}}"
         firing_now = column_link(firing_now, column, "Runbook of this alert", runbook, away=True)
     severities = {word: colour for word, colour in STATES.values() if word in ALERT_SEVERITIES.values()}
     return [

@@ -14,8 +14,8 @@ NOT_ATTRIBUTED = "nothing attributed yet, or analysis.attribution is off"
 NOT_WATCHED = "nothing attributed yet, or analysis.watch_lists is empty"
 
 
-def tokens() -> str:
-    """The dashboard's JSON."""
+def tokens(runbooks: str | None) -> str:
+    """The dashboard's JSON; ``runbooks``: the address of their folder, None where it is not known."""
     sections: Sections = {
         "Which tokens?": _tokens(),
         "Can the explanations be relied on?": _explanations(),
@@ -29,6 +29,7 @@ def tokens() -> str:
         "No token is ever a label: the words stand in the episode's run in MLflow.",
         sections,
         places(several_models=False),
+        runbooks=runbooks,
     )
 
 
