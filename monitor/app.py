@@ -28,7 +28,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
 from monitor.config.configuration import Config, load_config
-from monitor.cycle import Cycle
+from monitor.cycle import jobs
+from monitor.cycle.state import Cycle
 from monitor.errors import ConfigError, HeadwatchError, StateError
 from monitor.ingest.follow import JsonlFollower
 from monitor.ingest.http import build_ingest_app
@@ -168,18 +169,18 @@ class Sidecar:
 
     def _schedule(self, cycle: Cycle, delivery: Delivery) -> None:
         every = self.config.schedule
-        jobs = {
-            "profile": (cycle.run_profile, every.profile, self._torch),
-            "evaluation": (cycle.run_evaluation, every.evaluation, self._torch),
-            "attribution": (cycle.run_attribution, every.attribution, self._torch),
-            "probe": (cycle.run_probe, every.probe, self._torch),
-            "maintenance": (cycle.run_maintenance, every.maintenance, self._export),
+        due = {
+            "profile": (functools.partial(jobs.run_profile, cycle), every.profile, self._torch),
+            "evaluation": (functools.partial(jobs.run_evaluation, cycle), every.evaluation, self._torch),
+            "attribution": (functools.partial(jobs.run_attribution, cycle), every.attribution, self._torch),
+            "probe": (functools.partial(jobs.run_probe, cycle), every.probe, self._torch),
+            "maintenance": (functools.partial(jobs.run_maintenance, cycle), every.maintenance, self._export),
             "export": (delivery.run, every.export, self._export),
         }
         if self._sinks.tidy is not None:
             tidy = functools.partial(self._tidy, self._sinks.tidy, cycle.analyser.model.identity.name)
-            jobs["retention"] = (tidy, every.retention, self._export)
-        for name, (job, seconds, executor) in jobs.items():
+            due["retention"] = (tidy, every.retention, self._export)
+        for name, (job, seconds, executor) in due.items():
             # A sidecar that is restarted every night must not put the daily job off for ever.
             first = {"next_run_time": datetime.now(UTC)} if name == "retention" else {}
             self._scheduler.add_job(

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from monitor.config.configuration import Config
-from monitor.cycle import Cycle
+from monitor.cycle import jobs
+from monitor.cycle.state import Cycle
 from monitor.privacy import WordPrivacy
 from monitor.reading.analyser import Analyser
 from monitor.records import OutboxRecord, Sample, Verdict
@@ -90,8 +91,8 @@ class Bench:
         self.store.ingest(samples)
 
     def run(self) -> None:
-        self.cycle.run_profile()
-        self.cycle.run_evaluation()
+        jobs.run_profile(self.cycle)
+        jobs.run_evaluation(self.cycle)
 
     def learn(self) -> None:
         for _ in range(LEARNING):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from monitor.cycle import jobs
 from monitor.drift.state import DetectorState
 from monitor.errors import ModelError
 from monitor.live.evidence import load_npz
@@ -101,7 +102,7 @@ def test_a_model_that_cannot_be_loaded_is_trouble_until_it_can(bench: Bench) -> 
 def test_features_of_other_weights_are_never_judged(bench: Bench) -> None:
     bench.learn()
     bench.send()
-    bench.cycle.run_profile()
+    jobs.run_profile(bench.cycle)
     edit_weights(bench.model, "classifier.bias", lambda tensor: tensor.add_(1.0))
     bench.reopen()
     bench.run()
@@ -184,7 +185,7 @@ def test_a_word_that_one_request_repeats_is_not_published(bench: Bench) -> None:
     bench.learn()
     bench.send(lambda words: ["passw0rd"] * 20 if bench.sent % WINDOW == 0 else words)
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     records = bench.outbox("attribution")
     assert len(records) == 1
     assert "passw0rd" not in records[0].payload
@@ -233,11 +234,11 @@ def test_words_of_a_window_that_waits_for_more_are_gone_when_text_must_be(bench:
         [Sample(id=f"few{i}", time=bench.now, **fields) for i, fields in enumerate([*texts, *refused])]
     )
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     assert bench.states()[-1] == "too_few_samples"
     assert "passw0rd" in waiting_words(bench)
     bench.now += bench.config.state.text_retention
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     assert waiting_words(bench) == set()
     bench.send()
     bench.run()

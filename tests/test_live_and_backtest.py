@@ -13,6 +13,7 @@ import pytest
 
 from monitor.backtest import run_backtest
 from monitor.baselines.file_format import load_baseline
+from monitor.cycle import jobs
 from monitor.drift.detector import Detector, WindowFacts
 from monitor.drift.settings import mean_windows_between_false_alarms
 from monitor.judging import Given, judge_all
@@ -54,8 +55,8 @@ class Recorder:
                 [Sample(id=f"o{bench.now}-{i}", time=bench.now, **sample(i)) for i in range(WINDOW)]
             )
             bench.now += 60.0
-        bench.cycle.run_probe()
-        bench.cycle.run_profile()
+        jobs.run_probe(bench.cycle)
+        jobs.run_profile(bench.cycle)
         for row in bench.store.windows("profiled"):
             waiting = json.loads(bench.store.get_meta("integrated") or '{"words": []}')["words"]
             self.given.append(
@@ -69,7 +70,7 @@ class Recorder:
                     integrated=tuple(tuple(words) for words in waiting),
                 )
             )
-        bench.cycle.run_evaluation()
+        jobs.run_evaluation(bench.cycle)
 
 
 def detector(bench: Bench) -> Detector:
@@ -89,7 +90,7 @@ def test_every_verdict_of_a_long_story_comes_out_of_a_backtest_byte_for_byte(ben
     told = Recorder(bench)
     for _ in range(3):
         told.window()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     told.window()
     bench.reopen()
     # unreadable but for a few: too few to judge, so they wait for the next window
@@ -99,7 +100,7 @@ def test_every_verdict_of_a_long_story_comes_out_of_a_backtest_byte_for_byte(ben
     told.window(declared=True, sample=lambda i: {"text": f"boats carried {i} bread", "revision": half[i % 2]})
     for _ in range(4):
         told.window(lambda words: ["zebra", *words, "quartz"])
-        bench.cycle.run_attribution()
+        jobs.run_attribution(bench.cycle)
     bench.reopen()
     for _ in range(6):
         told.window()

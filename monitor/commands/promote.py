@@ -140,6 +140,7 @@ def _accept(config: Config, patience: float) -> Promoted:
 
 def _done_here(config: Config, store: StateStore, request: str) -> Answer:
     """No sidecar runs: do as it would."""
+    from monitor.cycle import jobs
     from monitor.live import promotion
     from monitor.sidecar.sinks import build_sinks
     from monitor.sidecar.watching import build_cycle
@@ -147,7 +148,7 @@ def _done_here(config: Config, store: StateStore, request: str) -> Answer:
     try:
         cycle = build_cycle(config, store, build_sinks(config), should_stop=lambda: False)
         promotion.ask(store, request)
-        cycle.run_evaluation()
+        jobs.run_evaluation(cycle)
         answer = promotion.answered(store, request)
         assert answer is not None
         return answer

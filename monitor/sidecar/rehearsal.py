@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 
 from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
 from monitor.config.configuration import Config
-from monitor.cycle import Cycle
+from monitor.cycle import jobs
+from monitor.cycle.state import Cycle
 from monitor.errors import HeadwatchError, InputError
 from monitor.ingest.intake import Intake
 from monitor.ingest.payload import Reader, read_samples_body
@@ -242,7 +243,7 @@ def _run(cycle: Cycle, config: Config, inputs: Inputs, say: Say) -> dict[str, fl
     """The cycle's jobs, each with the CPU seconds it took."""
     analyser = cycle.analyser
     analyser.profile(_samples(inputs[:2]))  # the first batch pays for buffers that later ones find ready
-    profiled = cpu_seconds(cycle.run_profile)
+    profiled = cpu_seconds(lambda: jobs.run_profile(cycle))
     tokens = [len(ids.ids) for ids in analyser.encode(_samples(inputs))[0].values()]
     say(
         "replay, analysis", f"profiles, rollout, predictions: {1000 * profiled / SAMPLES:.0f} ms CPU a sample"
@@ -258,9 +259,9 @@ def _run(cycle: Cycle, config: Config, inputs: Inputs, say: Say) -> dict[str, fl
             f"Integrated Gradients {word} after {item.steps} steps"
             f" (relative delta {item.relative_delta:.2%}): {1000 * attributed:.0f} ms CPU",
         )
-    probed = cpu_seconds(cycle.run_probe)
+    probed = cpu_seconds(lambda: jobs.run_probe(cycle))
     say("probe", f"the fixed inputs: {probed:.1f} s CPU")
-    judged = cpu_seconds(cycle.run_evaluation)
+    judged = cpu_seconds(lambda: jobs.run_evaluation(cycle))
     if cycle.verdict is None:
         raise HeadwatchError("detector: the window was profiled and gave no verdict")
     standing = f"against baseline {cycle.baseline.version}" if cycle.baseline else "no baseline yet: learning"

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import monitor
 from monitor.config.configuration import Config
-from monitor.cycle import LATER_DROP_REASONS, Cycle
+from monitor.cycle.state import LATER_DROP_REASONS, Cycle
 from monitor.ingest.intake import Intake
 from monitor.ingest.limits import DROP_REASONS
 from monitor.records import Snapshot, State, Verdict

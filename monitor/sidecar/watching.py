@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitor.config.configuration import Config
-from monitor.cycle import Cycle
+from monitor.cycle.state import Cycle
 from monitor.reading.analyser import Analyser
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts

@@ -13,6 +13,7 @@ import pytest
 from monitor.analysis.heads.survey import HeadSurvey
 from monitor.analysis.settings import ScheduledSettings
 from monitor.baselines.file_format import load_baseline
+from monitor.cycle import jobs
 from monitor.records import OutboxRecord, Sample
 from monitor.report.episode_data import EpisodeReport
 from tests.cycle_bench import LEARNING, WINDOW, WORDS, Bench
@@ -45,8 +46,8 @@ def drifting(bench: Bench, windows: int = 1) -> None:
 def test_an_episode_is_reported_as_it_opens_is_attributed_and_closes(bench: Bench) -> None:
     bench.learn()
     drifting(bench)
-    bench.cycle.run_attribution()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
+    jobs.run_attribution(bench.cycle)
     while bench.states()[-1] == "alarm":
         bench.send()
         bench.run()
@@ -68,7 +69,7 @@ def test_an_episode_is_reported_as_it_opens_is_attributed_and_closes(bench: Benc
 def test_the_map_of_a_report_is_of_all_samples_since_the_alarm(bench: Bench) -> None:
     bench.learn()
     drifting(bench)
-    standing = bench.cycle.standing.features(bench.cycle._context())
+    standing = bench.cycle.standing.features(bench.cycle.context())
     baseline = bench.cycle.baseline
     assert standing is not None
     assert baseline is not None
@@ -101,7 +102,7 @@ def test_agreement_while_learning_is_the_reports_before(bench: Bench) -> None:
     for _ in range(LEARNING - 1):
         bench.send()
         bench.run()
-        bench.cycle.run_attribution()
+        jobs.run_attribution(bench.cycle)
     bench.send()
     bench.run()
     baseline = bench.cycle.baseline
@@ -109,7 +110,7 @@ def test_agreement_while_learning_is_the_reports_before(bench: Bench) -> None:
     # four windows were attributed as they came, the fifth as the baseline was made
     assert baseline.attribution["samples"] == 8
     drifting(bench)
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     newest = reports(bench)[-1][1]
     agreed = next(item for item in newest.attribution if item.name == "spearman")
     assert agreed.before == pytest.approx(baseline.attribution["spearman"], rel=1e-5)
@@ -117,7 +118,7 @@ def test_agreement_while_learning_is_the_reports_before(bench: Bench) -> None:
 
 
 def test_the_newest_report_lies_in_the_state_file_with_and_without_mlflow(bench: Bench) -> None:
-    bench.cycle._sinks = frozenset()
+    bench.cycle.sinks = frozenset()
     bench.learn()
     assert bench.store.get_meta("report") is None
     drifting(bench)
@@ -130,9 +131,9 @@ def test_the_newest_report_lies_in_the_state_file_with_and_without_mlflow(bench:
 def test_the_surveys_of_the_alarm_survive_a_restart_and_become_the_new_baselines(bench: Bench) -> None:
     bench.learn()
     drifting(bench, 2)
-    before = bench.cycle.standing.survey(bench.cycle._context()).record()
+    before = bench.cycle.standing.survey(bench.cycle.context()).record()
     bench.reopen()
-    after = bench.cycle.standing.survey(bench.cycle._context()).record()
+    after = bench.cycle.standing.survey(bench.cycle.context()).record()
     assert before is not None
     assert after is not None
     assert before.samples == 2 * WINDOW // 4
@@ -149,8 +150,8 @@ def test_what_was_attributed_and_shown_survives_a_restart(bench: Bench) -> None:
     with_texts(bench, shown=True)
     bench.learn()
     drifting(bench)
-    bench.cycle.run_attribution()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
+    jobs.run_attribution(bench.cycle)
     before = reports(bench)[-1][1]
     assert before.attributed > 0
     bench.reopen()
@@ -168,8 +169,8 @@ def test_texts_that_may_no_longer_be_shown_are_in_no_report_after_a_restart(benc
     with_texts(bench, shown=True)
     bench.learn()
     drifting(bench)
-    bench.cycle.run_attribution()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
+    jobs.run_attribution(bench.cycle)
     assert reports(bench)[-1][1].examples != ()
     with_texts(bench, shown=False)
     while bench.states()[-1] == "alarm":
@@ -193,7 +194,7 @@ def test_a_word_that_few_requests_hold_is_in_no_report(bench: Bench, shown: bool
     bench.run()
     texts = [str(sample.text) for _, sample in bench.store.attribution_due()]
     assert sum(SECRET in text for text in texts) == 4
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     found = bench.outbox("episode")
     assert len(found) == 2
     for record in found:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.baselines.file_format import load_baseline
+from monitor.cycle import jobs
 from monitor.live import evidence, promotion
 from monitor.live.promotion import Answer
 from monitor.reading.stacking import stack
@@ -46,7 +47,7 @@ def alarmed(bench: Bench, windows: int) -> None:
 
 def ask(bench: Bench) -> Answer:
     promotion.ask(bench.store, "r1")
-    bench.cycle.run_evaluation()
+    jobs.run_evaluation(bench.cycle)
     answer = promotion.answered(bench.store, "r1")
     assert answer is not None
     return answer
@@ -174,10 +175,10 @@ def test_words_since_the_alarm_lie_hashed_on_disk(bench: Bench) -> None:
     alarmed(bench, 2)
     bench.send(lambda words: ["passw0rd"] if bench.sent % WINDOW == 0 else shifted(words))
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     bench.send(shifted)
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     bench.store.maintain()
     content = b"".join(path.read_bytes() for path in bench.folder.glob("state.sqlite*"))
     assert b"passw0rd" not in content
@@ -227,7 +228,7 @@ def test_a_crash_leaves_the_former_baseline_or_the_new_one_and_never_a_mixture(
         place = bench.store if moment == "close_episode" else promotion
         patch.setattr(place, moment, cut)
         with pytest.raises(PowerCut):
-            bench.cycle.run_evaluation()
+            jobs.run_evaluation(bench.cycle)
     done = len([r for r in bench.outbox("episode") if json.loads(r.payload)["phase"] == "closed"])
     assert done == (0 if moment == "close_episode" else 1)
     bench.reopen()
@@ -258,7 +259,7 @@ def test_an_order_that_was_withdrawn_is_not_carried_out(
 
     monkeypatch.setattr(bench.cycle.model, "probe", withdrawn_meanwhile)
     promotion.ask(bench.store, "r1")
-    bench.cycle.run_evaluation()
+    jobs.run_evaluation(bench.cycle)
     assert bench.cycle.baseline is former
     assert bench.cycle.verdict is not None
     assert bench.cycle.verdict.alarm
@@ -305,7 +306,7 @@ def test_a_place_that_cannot_be_written_is_said_and_the_alarm_stands(bench: Benc
 def test_integrated_words_since_the_alarm_are_counted_into_the_new_baseline(bench: Bench) -> None:
     alarmed(bench, 1)
     for _ in range(4):
-        bench.cycle.run_attribution()
+        jobs.run_attribution(bench.cycle)
         bench.send(shifted)
         bench.run()
     ask(bench)
@@ -329,7 +330,7 @@ def test_pending_words_outlive_a_crash_and_are_judged_once(bench: Bench) -> None
     bench.learn()
     bench.send()
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     pending = bench.store.get_meta("integrated")
     assert pending is not None
     bench.reopen()
@@ -343,9 +344,9 @@ def test_words_in_clear_that_wait_longer_than_text_may_are_gone(bench: Bench) ->
     bench.learn()
     bench.send()
     bench.run()
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     bench.now += bench.config.state.text_retention
-    bench.cycle.run_attribution()
+    jobs.run_attribution(bench.cycle)
     assert bench.store.get_meta("integrated") is None
 
 
