@@ -181,6 +181,16 @@ def test_served_answers_that_disagree_with_the_replay_are_a_serving_fault(bench:
     assert (newest.alarm, newest.causes, newest.severity) == (True, ("serving",), "page")
 
 
+def test_attributions_carry_the_time_of_their_window_however_late_they_are_made(bench: Bench) -> None:
+    bench.learn()
+    bench.send()
+    bench.run()
+    bench.now += 3600
+    jobs.run_attribution(bench.cycle)
+    (record,) = bench.outbox("attribution")
+    assert record.created == bench.verdicts()[-1].end
+
+
 def test_a_word_that_one_request_repeats_is_not_published(bench: Bench) -> None:
     bench.learn()
     bench.send(lambda words: ["passw0rd"] * 20 if bench.sent % WINDOW == 0 else words)

@@ -40,7 +40,8 @@ def attribute_window(cycle: Cycle, index: int, samples: Sequence[Sample]) -> Non
             attribution_evidence.attribution_record(
                 prefix,
                 index,
-                cycle.clock(),
+                # the window's own time: it belongs to its day's run, however late this is done
+                cycle.store.window(index).last_moment,
                 attributions,
                 public,
                 head_metrics=head_metrics,

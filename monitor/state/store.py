@@ -76,6 +76,11 @@ class StateStore:
         with self._database.read() as db:
             return _windows.listing(db, status)
 
+    def window(self, index: int) -> WindowRow:
+        """One window, whatever its status; raises ``StateError`` where there is none."""
+        with self._database.read() as db:
+            return _windows.one(db, index)
+
     def window_samples(self, index: int) -> list[Sample]:
         """The samples of a window that still have their text, by time, with served answers."""
         with self._database.read() as db:

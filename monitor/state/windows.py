@@ -101,6 +101,15 @@ def listing(db: sqlite3.Connection, status: WindowStatus) -> list[WindowRow]:
     return [_row(values) for values in rows]
 
 
+def one(db: sqlite3.Connection, index: int) -> WindowRow:
+    """The window with this number; raises ``StateError`` where there is none."""
+    query = "SELECT idx, start, end, received, kept, status FROM windows WHERE idx = ?"
+    found = db.execute(query, (index,)).fetchone()
+    if found is None:
+        raise StateError(f"window {index} is unknown to the state file")
+    return _row(found)
+
+
 def advance(db: sqlite3.Connection, index: int, *, source: WindowStatus, target: WindowStatus) -> None:
     """Move a window to its next status; raises ``StateError`` where it is not in ``source``."""
     moved = db.execute(
