@@ -127,12 +127,19 @@ def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
 def _words(words: Sequence[WordEvidence]) -> str:
     if not words:
         return "the words of the inputs changed"
-    told = [
-        f"'{item.word}' {_share(item.before)} -> {_share(item.after)} of the inputs"
-        + (" among the top-attributed words" if item.kind == "top" else "")
-        for item in sorted(words, key=lambda item: -item.evidence)[:3]
-    ]
-    return f"words changed: {', '.join(told)}"
+    ranked = sorted(words, key=lambda item: -item.evidence)
+    # A hash says nothing to who reads this at night: it stands only where no word may be shown.
+    told = [item for item in ranked if not item.hidden][:3] or ranked[:1]
+    unsaid = sum(item.hidden for item in ranked[:3] if item not in told)
+    why = "" if told[0].hidden else " that too few requests share to be shown"
+    more = f", and {unsaid} more{why}" if unsaid else ""
+    return f"words changed: {', '.join(map(_word, told))}{more}"
+
+
+def _word(item: WordEvidence) -> str:
+    name = f"{item.word} (too few requests share it to be shown)" if item.hidden else f"'{item.word}'"
+    among = " among the top-attributed words" if item.kind == "top" else ""
+    return f"{name} {_share(item.before)} -> {_share(item.after)} of the inputs{among}"
 
 
 def _share(rate: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
@@ -19,6 +20,9 @@ ChannelName = Literal["heads", "rollout", "tokens", "prediction", "input", "fide
 
 
 State = Literal["quiet", "alarm", "learning", "too_few_samples"]
+
+
+_HASHED = re.compile("#[0-9a-f]{16}")
 
 
 SuspicionName = Literal["tokenizer", "truncation", "padding", "special_tokens", "lower_casing", "punctuation"]
@@ -69,6 +73,11 @@ class WordEvidence:
     before: float
     after: float
     requests: int
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the word is shown as a keyed hash, since too few requests share it."""
+        return _HASHED.fullmatch(self.word) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

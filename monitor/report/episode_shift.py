@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from monitor.records import MeasureEvidence, Verdict, WordEvidence
 from monitor.report.episode_data import EpisodeReport
@@ -18,7 +17,6 @@ LARGEST_BY_A_WORD = 3.0
 """sd by which a word may move a measure of the texts that hold it; what moves further has other reasons."""
 _BY_A_WORD = frozenset({"surprisal", "tokens_per_word", "unknown_share"})
 """What any new word moves, however rare it was."""
-_HASHED = re.compile("#[0-9a-f]{16}")
 _SHARES_OF = {
     "unknown_share": "tokens",
     "truncated": "texts",
@@ -82,7 +80,7 @@ def readable(words: list[WordEvidence]) -> list[WordEvidence]:
 
 def is_hidden(item: WordEvidence) -> bool:
     """Whether a word is a keyed hash, since too few requests share it."""
-    return _HASHED.fullmatch(item.word) is not None
+    return item.hidden
 
 
 def way(item: MeasureEvidence) -> str:

@@ -63,6 +63,26 @@ def test_a_word_in_every_input_is_in_100_percent_of_them():
     )
 
 
+def moved_word(word: str, evidence: float) -> WordEvidence:
+    return WordEvidence(word=word, kind="present", evidence=evidence, before=0.0, after=0.1, requests=20)
+
+
+def test_a_word_that_can_be_read_is_told_before_hashes_however_strong_they_are():
+    words = [moved_word(f"#{number:016x}", 20.0 - number) for number in range(3)]
+    assert told(tokens=channel("tokens", gained=(*words, moved_word("cucumber", 9.0)))) == (
+        "Since window 4: words changed: 'cucumber' 0 % -> 10 % of the inputs, and 3 more that too few "
+        f"requests share to be shown; {END}"
+    )
+
+
+def test_a_word_that_may_not_be_shown_is_told_by_its_hash_and_why():
+    words = [moved_word(f"#{number:016x}", 20.0 - number) for number in range(2)]
+    assert told(tokens=channel("tokens", gained=tuple(words))) == (
+        "Since window 4: words changed: #0000000000000000 (too few requests share it to be shown) 0 % -> "
+        f"10 % of the inputs, and 1 more; {END}"
+    )
+
+
 def test_an_effect_of_hundreds_of_standard_deviations_is_written_out():
     head = HeadEvidence(
         head=HeadId(layer=1, head=2),
