@@ -104,28 +104,26 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
 
 def load_baseline(source: Path | bytes) -> Baseline:
     """Read a baseline from a file or its bytes; raises BaselineError with the remedy."""
-    name = "bytes" if isinstance(source, bytes) else str(source)
+    name = "baseline bytes" if isinstance(source, bytes) else f"baseline = {source}"
     header, arrays = _read(source, name)
     for key, wanted in (("schema", SCHEMA), ("statistics_version", STATISTICS_VERSION)):
         if header.get(key) != wanted:
             raise BaselineError(
-                f"baseline {name}: {key} = {header.get(key)!r}, this version of headwatch reads {wanted}; "
+                f"{name}: {key} = {header.get(key)!r}, this version of headwatch reads {wanted}; "
                 "build the baseline again with `headwatch baseline build`"
             )
     version = header.get("version")
     # Folders and registries keep a baseline under its version: nothing else may become a path.
     if not isinstance(version, str) or not re.fullmatch(r"[0-9a-f]{12}", version):
         raise BaselineError(
-            f"baseline {name}: version = {version!r}: must be twelve hexadecimal digits; "
+            f"{name}: version = {version!r}: must be twelve hexadecimal digits; "
             "restore the file or build it again"
         )
     try:
         baseline = _baseline(header, arrays)
         _check_shapes(baseline)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BaselineError(
-            f"baseline {name}: damaged ({error!s}); restore the file or build it again"
-        ) from None
+        raise BaselineError(f"{name}: damaged ({error!s}); restore the file or build it again") from None
     return baseline
 
 
@@ -159,30 +157,28 @@ def _read(source: Path | bytes, name: str) -> tuple[dict[str, Any], dict[str, ND
         content = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise BaselineError(
-            f"baseline {name}: cannot be read ({error.strerror}); check the path, or build one with "
+            f"{name}: cannot be read ({error.strerror}); check the path, or build one with "
             "`headwatch baseline build`"
         ) from None
     if not zipfile.is_zipfile(io.BytesIO(content)):
         damaged = content[:2] == b"PK"
         raise BaselineError(
-            f"baseline {name}: the file is cut short; restore it or build it again"
+            f"{name}: the file is cut short; restore it or build it again"
             if damaged
-            else f"baseline {name}: is not a baseline file; give one made by `headwatch baseline build`"
+            else f"{name}: is not a baseline file; give one made by `headwatch baseline build`"
         )
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error) as error:
-        raise BaselineError(
-            f"baseline {name}: damaged ({error!s}); restore the file or build it again"
-        ) from None
+        raise BaselineError(f"{name}: damaged ({error!s}); restore the file or build it again") from None
     try:
         header = json.loads(arrays["header"].tobytes())
         if not isinstance(header, dict) or "schema" not in header:
             raise ValueError
     except (KeyError, ValueError):
         raise BaselineError(
-            f"baseline {name}: is not a baseline file; give one made by `headwatch baseline build`"
+            f"{name}: is not a baseline file; give one made by `headwatch baseline build`"
         ) from None
     return header, arrays
 

@@ -16,6 +16,7 @@ from monitor.report.html.head_view import SCRIPT, HeadView, head_view
 from monitor.report.html.head_view import STYLE as HEAD_VIEW_STYLE
 from monitor.report.html.heads import HeadCell, head_map, scale
 from monitor.report.html.skeleton import document
+from monitor.report.statistic_names import readable
 
 SHOWN = 20
 MOST_LISTED = 1000
@@ -36,7 +37,9 @@ def page(found: Comparison, example: tuple[str, HeadView] | None = None) -> str:
     Without an example there is no script in it.
     """
     names = f"{found.model.name} → {found.candidate.name}"
-    first, *rest = map(escape, sentences(found))
+    # a browser would break the terminal's arrow in two
+    told = [sentence.replace(" -> ", " → ") for sentence in sentences(found, name=readable)]
+    first, *rest = map(escape, told)
     parts_ = [
         f"<header><p class=names>headwatch compare · {escape(names)}</p><h1>{first}</h1>",
         *(f"<p>{sentence}</p>" for sentence in rest),
@@ -88,7 +91,7 @@ def _layers(found: Comparison) -> list[tuple[HeadChange, ...]]:
 def _cell(item: HeadChange, highest: float) -> HeadCell:
     return HeadCell(
         share=_place(item.size, highest) if item.moved else None,
-        title=f"{item.head}: {item.statistic} {number(item.before)} → {number(item.after)}, "
+        title=f"{item.head}: {readable(item.statistic)} {number(item.before)} → {number(item.after)}, "
         f"{number(item.size)} sd",
         text="●" if item.important else "",
         mark=item.role if item.role in MARKED else "",
@@ -144,7 +147,7 @@ def _cells(item: HeadChange, roles: Mapping[str, str]) -> tuple[str, ...]:
         f"<b>{item.head}</b>",
         roles[item.role],
         "–" if item.relative is None else f"{item.relative:.1f} × median",
-        escape(item.statistic),
+        escape(readable(item.statistic)),
         f"{number(item.before)} → {number(item.after)}",
         number(item.size),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -47,39 +48,42 @@ ASKED_ALIKE = {
 }
 
 
-def sentences(found: Comparison) -> tuple[str, ...]:
-    """What was found, the most telling first."""
+Naming = Callable[[str], str]
+
+
+def sentences(found: Comparison, *, name: Naming = str) -> tuple[str, ...]:
+    """What was found, the most telling first; ``name`` names a statistic, else it is as in the JSON."""
     if not found.differs:
         files = "" if found.changes.files else ", and so are their files"
         return (f"No difference: on {found.samples} samples all heads and answers are the same{files}.",)
-    return (*_beginning(found), _others(found), _answers(found), _reasons(found))
+    return (*_beginning(found, name), _others(found), _answers(found), _reasons(found))
 
 
-def _beginning(found: Comparison) -> tuple[str, ...]:
+def _beginning(found: Comparison, name: Naming) -> tuple[str, ...]:
     if not found.changes.parameters:
-        return _by_behaviour(found)
+        return _by_behaviour(found, name)
     where = f"Weights that differ: {parts(found.changes)}."
     if not found.origins:
         return (where,)
     if len(found.origins) == 1:
-        return (f"One head was changed, and nothing else: {_head(found.origins[0])}.",)
-    return where, f"The first of them: {_head(found.origins[0])}."
+        return (f"One head was changed, and nothing else: {_head(found.origins[0], name)}.",)
+    return where, f"The first of them: {_head(found.origins[0], name)}."
 
 
-def _by_behaviour(found: Comparison) -> tuple[str, ...]:
+def _by_behaviour(found: Comparison, name: Naming) -> tuple[str, ...]:
     known = "No parameter differs" if found.changes.compared else "Parameters cannot be compared"
     if not found.origins:
         return (f"{known}.",)
     beside = sum(item.role == "beside" for item in found.heads)
     alone = "alone in its layer" if not beside else f"the most of {beside + 1} in its layer"
-    return f"By behaviour the change begins with {_head(found.origins[0])}, {alone}.", f"{known}."
+    return f"By behaviour the change begins with {_head(found.origins[0], name)}, {alone}.", f"{known}."
 
 
-def _head(item: HeadChange) -> str:
+def _head(item: HeadChange, name: Naming) -> str:
     weight = "" if item.relative is None else f", importance {item.relative:.1f} x the median head's"
     if not item.moved:
         return f"{item.head} (did not move{weight})"
-    moved = f"{item.statistic} {number(item.before)} -> {number(item.after)}, {number(item.size)} sd"
+    moved = f"{name(item.statistic)} {number(item.before)} -> {number(item.after)}, {number(item.size)} sd"
     return f"{item.head} ({moved}{weight})"
 
 

@@ -20,24 +20,13 @@ from monitor.replay.images import ImageEncoder, PatchGrid
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded
 from monitor.report.html.head_view import HeadNote, HeadRow, HeadView, Picture, Side, packed
+from monitor.report.statistic_names import readable
 
 MOST_WEIGHTS = 12_000_000
 MOST_PACKED = 3_000_000
 """Bytes of the deflated matrices: in base64 a third more, so that the page stays below 5 MB."""
 FEWEST_ITEMS = 8
 SPACES = ("Ġ", "▁")
-FACTS = {
-    "entropy": "entropy",
-    "content_entropy": "entropy over content",
-    "self": "on itself",
-    "previous": "on the one before",
-    "first": "on the first",
-    "separator": "on separators",
-    "distance": "distance (even: 1)",
-    "output_norm": "writes (ln norm)",
-    "readout_entropy": "entropy where read",
-    "readout_special": "special where read",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +238,7 @@ def _row(model: ReplayModel, layer: int, matrices: Bytes, reading: Reading, role
 
 def _facts(model: ReplayModel, reading: Reading, layer: int, head: int) -> tuple[tuple[str, str], ...]:
     values = zip(model.statistics, reading.profile[0, layer, head], strict=True)
-    facts = [(FACTS[name], f"{value:.2f}") for name, value in values]
+    facts = [(readable(name), f"{value:.2f}") for name, value in values]
     if reading.importance is not None:
         facts.append(("importance", f"{reading.importance[0, layer, head]:.2g}"))
     return tuple(facts)

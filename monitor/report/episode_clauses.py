@@ -17,7 +17,6 @@ from monitor.report.episode_shift import (
 )
 from monitor.report.episode_words import (
     MEASURES,
-    PHRASES,
     change_in_sd,
     figure,
     in_alarm,
@@ -30,6 +29,7 @@ from monitor.report.episode_words import (
     words_of,
 )
 from monitor.report.html.visible import visible
+from monitor.report.statistic_names import PHRASES
 
 FEW_HEADS = 3
 TOLD_WORDS, TOLD_MEASURES = 2, 3

@@ -11,7 +11,6 @@ from monitor.report.episode_charts import KEYS, distances, rows
 from monitor.report.episode_data import Change, Distances, EpisodeReport, HeadStory, Table
 from monitor.report.episode_words import (
     ROLES,
-    STATISTICS,
     change_in_sd,
     named_heads,
     number,
@@ -20,6 +19,7 @@ from monitor.report.episode_words import (
     present,
 )
 from monitor.report.html.heads import HeadCell, head_map, scale
+from monitor.report.statistic_names import readable
 
 MOST_LISTED = 8
 SHOWN_STATISTICS = 5
@@ -86,7 +86,7 @@ def _linked(head: HeadId, told: set[HeadId]) -> str:
 
 
 def _statistic(report: EpisodeReport, head: HeadId) -> str:
-    return escape(STATISTICS.get(_name(report, head), _name(report, head)))
+    return escape(readable(_name(report, head)))
 
 
 def _name(report: EpisodeReport, head: HeadId) -> str:
@@ -137,7 +137,7 @@ def _cell(
 ) -> HeadCell:
     title = f"{head}: {number(abs(value), 2)} sd"
     if traffic:
-        title = f"{head}: {STATISTICS.get(_name(report, head), _name(report, head))} {change_in_sd(value)}"
+        title = f"{head}: {readable(_name(report, head))} {change_in_sd(value)}"
     return HeadCell(
         share=share,
         title=title,
@@ -186,7 +186,7 @@ def head_stories(report: EpisodeReport) -> str:
 
 
 def _story(report: EpisodeReport, story: HeadStory, *, first: bool) -> str:
-    names = [STATISTICS.get(item.name, item.name) for item in story.statistics]
+    names = [readable(item.name) for item in story.statistics]
     numbers = rows(story.statistics, names, shown=SHOWN_STATISTICS)
     profile = _distances(report, story, explained=first)
     return (

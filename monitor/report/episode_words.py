@@ -19,34 +19,6 @@ from monitor.records import (
 )
 from monitor.report.episode_data import Change, EpisodeReport, HeadStory
 
-STATISTICS: Mapping[str, str] = MappingProxyType(
-    {
-        "entropy": "spread of attention",
-        "content_entropy": "spread over content words",
-        "self": "on the token itself",
-        "previous": "on the token before",
-        "first": "on the first token",
-        "separator": "on separators",
-        "distance": "mean distance",
-        "output_norm": "size of its output (log)",
-        "readout_entropy": "spread at the read-out",
-        "readout_special": "special tokens, at the read-out",
-    }
-)
-PHRASES: Mapping[str, str] = MappingProxyType(
-    {
-        "entropy": "the spread of its attention",
-        "content_entropy": "the spread of its attention over content words",
-        "self": "attention on the token itself",
-        "previous": "attention on the token before",
-        "first": "attention on the first token",
-        "separator": "attention on separators",
-        "distance": "the mean distance of its attention",
-        "output_norm": "the size of what it writes",
-        "readout_entropy": "the spread of its attention at the read-out",
-        "readout_special": "attention on special tokens at the read-out",
-    }
-)
 ROLES: Mapping[str, str] = MappingProxyType(
     {
         "self": "looks at the token itself",

@@ -57,7 +57,7 @@ def head_map_png(verdict: Verdict, *, layers: int, heads: int, effects: Array | 
         vmax=scale,
         aspect="auto",
     )
-    figure.colorbar(image, ax=axes, label="change in standard deviations of the baseline")
+    figure.colorbar(image, ax=axes, label=_scale_label(layers))
     for item in (item for item in listed if item.named):
         _frame(axes, item, signed=signed, value=values[item.head.layer, item.head.head], scale=scale)
     axes.set_xlabel("head")
@@ -135,6 +135,12 @@ def evidence_png(history: Sequence[Verdict]) -> bytes:
     if history:
         axes.set_title(f"Evidence of drift in {history[-1].model} (shaded: alarm)", fontsize=10, loc="left")
     return _png(figure)
+
+
+def _scale_label(layers: int) -> str:
+    """What the colours mean, in lines no longer than the colour bar of so many layers is high."""
+    words = "change in standard deviations of the baseline"
+    return words if layers > 5 else "change in\nstandard deviations\nof the baseline"
 
 
 def _strongest(verdict: Verdict) -> list[HeadEvidence]:

@@ -199,7 +199,7 @@ def test_the_list_of_baselines_has_column_heads(command, tmp_path):
         f"one.headwatch  {made.version}  small  1         200      1970-01-01 00:00:01 UTC",
     ]
     assert ran.stderr == (
-        f"two.headwatch: baseline {tmp_path / 'two.headwatch'}: is not a baseline file; "
+        f"two.headwatch: baseline = {tmp_path / 'two.headwatch'}: is not a baseline file; "
         "give one made by `headwatch baseline build`\n"
     )
 

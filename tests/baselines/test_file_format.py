@@ -103,7 +103,7 @@ def test_a_file_that_is_no_baseline_is_refused(tmp_path):
     with pytest.raises(BaselineError) as error:
         load_baseline(path)
     assert str(error.value) == (
-        f"baseline {path}: is not a baseline file; give one made by `headwatch baseline build`"
+        f"baseline = {path}: is not a baseline file; give one made by `headwatch baseline build`"
     )
     np.savez(tmp_path / "other.npz", profile=np.zeros(3))
     with pytest.raises(BaselineError) as error:
@@ -180,7 +180,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(BaselineError) as error:
         load_baseline(tmp_path / "none.headwatch")
     assert str(error.value) == (
-        f"baseline {tmp_path / 'none.headwatch'}: cannot be read (No such file or directory); "
+        f"baseline = {tmp_path / 'none.headwatch'}: cannot be read (No such file or directory); "
         "check the path, or build one with `headwatch baseline build`"
     )
 

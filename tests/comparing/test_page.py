@@ -14,7 +14,8 @@ from monitor.comparing.comparison import compare
 from monitor.comparing.examples import read_examples, side_by_side
 from monitor.comparing.page import page
 from monitor.comparing.summary import sentences, to_json
-from monitor.records import HeadId
+from monitor.records import STATISTICS, HeadId
+from monitor.report.statistic_names import NAMES, PHRASES
 from tests.browser import chromium_page
 from tests.comparing.conftest import HEADS, LAYERS, SAMPLES, analyser_of, read, zeroed
 
@@ -63,6 +64,15 @@ def test_every_head_is_in_the_map_once_and_the_origin_is_marked(found):
     assert [cell["title"].partition(":")[0] for cell in marked] == ["L1H2"]
     coloured = [cell["title"].partition(":")[0] for cell in cells if "style" in cell]
     assert sorted(coloured) == sorted(str(item.head) for item in found.moved)
+
+
+def test_statistics_have_the_names_of_the_drift_report(found, example):
+    text = page(found, example[0])
+    assert re.search(r"<h1>[^<]*L1H2 \(log size of its output [\d.-]+ → [\d.-]+, ", text)
+    assert '["spread of attention","spread over content words","on the token itself",' in text
+    assert set(STATISTICS) == set(NAMES) == set(PHRASES)
+    assert not re.search(r"\b(output_norm|content_entropy|readout_\w+)\b", text)
+    assert "L1H2 (output_norm " in sentences(found)[0]
 
 
 @pytest.fixture

@@ -27,6 +27,13 @@ def test_a_head_map_of_any_model_is_a_picture_of_readable_size(layers, heads):
     assert 200 <= height <= 2500
 
 
+@pytest.mark.parametrize("layers", [*range(1, 9), 12, 16, 17, 18, 24, 32, 48])
+def test_no_word_of_a_head_map_is_cut_off_at_the_edge_of_the_picture(layers):
+    effects = np.full((layers, 4), 0.2, dtype=np.float32)
+    flat = pixels(head_map_png(quiet(), layers=layers, heads=4, effects=effects))[..., :3]
+    assert min(edge.min() for edge in (flat[0], flat[-1], flat[:, 0], flat[:, -1])) == 1.0
+
+
 def test_a_head_that_moved_changes_the_colour_of_its_cell_only():
     moved = EFFECTS * 0
     flat = pixels(head_map_png(quiet(), layers=LAYERS, heads=HEADS, effects=moved))

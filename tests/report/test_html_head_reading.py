@@ -61,7 +61,8 @@ def test_heads_look_where_the_models_own_matrices_say(family):
     for shown, matrix in zip(view.rows, wanted, strict=True):
         np.testing.assert_allclose(weights(shown), matrix[0].numpy(), atol=1 / 255 + 1e-4)
         assert [head.name for head in shown.heads] == [f"L{shown.title}H{head}" for head in range(4)]
-        assert {name for name, _ in shown.heads[0].facts} >= {"entropy", "on itself", "importance"}
+        named = {name for name, _ in shown.heads[0].facts}
+        assert named >= {"spread of attention", "on the token itself", "importance"}
     importance = [[float(dict(head.facts)["importance"]) for head in row.heads] for row in view.rows]
     assert view.start == np.unravel_index(np.argmax(importance), (3, 4))
 

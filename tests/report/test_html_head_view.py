@@ -165,6 +165,15 @@ def test_a_click_keeps_a_token_until_escape_and_the_next_head_keeps_it_too(opene
     assert shown_shares(page, "to") == ["", "", "", ""]
 
 
+def test_what_was_kept_is_let_go_when_the_lists_change(opened):
+    page = opened(VIEW)
+    page.locator(".from .item").nth(1).click()
+    page.get_by_label("special tokens").uncheck()
+    assert page.locator(".from [aria-pressed=true]").count() == 0
+    page.locator(".from .item").nth(1).hover()
+    assert page.locator(".said").inner_text().startswith(f"‘{NASTY}’ looks most at")
+
+
 def test_tokens_are_reached_and_kept_by_keys_alone(opened):
     page = opened(VIEW)
     page.locator(".chooser select").nth(1).focus()
@@ -234,6 +243,8 @@ def test_patches_of_a_picture_show_where_they_look_and_who_looks_at_them(opened)
     assert page.locator(".patch").evaluate_all(titles) == [
         f"{name}: {percent(share)}" for name, share in zip(names[1:], matrix[1:, 3], strict=True)
     ]
+    page.locator(".patch").nth(2).click()
+    assert page.locator(".patch[aria-pressed=true]").count() == 0
     page.locator(".patch").nth(2).focus()
     page.keyboard.press("ArrowUp")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "r0c0"

@@ -12,8 +12,19 @@ import pytest
 
 from monitor.report.html.heads import HeadCell, head_map
 from monitor.report.html.highlight import highlighted, signed_legend
-from monitor.report.html.palette import CIVIDIS, PUOR, colour, diverging, diverging_ink, ink
-from monitor.report.html.skeleton import data, document
+from monitor.report.html.palette import (
+    CIVIDIS,
+    CIVIDIS_ON_DARK,
+    PUOR,
+    colour,
+    diverging,
+    diverging_ink,
+    ink,
+    on_dark,
+)
+from monitor.report.html.skeleton import data, document, script
+from monitor.report.html.style import STYLE
+from tests.browser import chromium_page
 
 NASTY = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>&\"'"
 
@@ -43,6 +54,48 @@ def test_ink_reads_on_every_colour_of_both_ramps():
     assert min(contrast(colour(share), ink(share)) for share in shares) > 4
     signed = np.linspace(-1, 1, 201)
     assert min(contrast(diverging(share), diverging_ink(share)) for share in signed) > 4
+
+
+def test_on_a_dark_page_every_colour_stands_out_and_black_reads_on_it():
+    dark = STYLE.partition("prefers-color-scheme:dark){:root{--ink")[2]
+    blank = [re.search(rf"--{name}:(#[0-9a-f]{{6}})", dark)[1] for name in ("ground", "panel")]
+    shades = [on_dark(share) for share in np.linspace(0, 1, 101)]
+    assert min(contrast(shade, ground) for shade in shades for ground in blank) > 3  # WCAG 2.2, 1.4.11
+    assert min(contrast(shade, "#000000") for shade in shades) > 4
+    light = [contrast(shade, "#000000") for shade in shades]
+    assert light == sorted(light)
+    assert CIVIDIS_ON_DARK[-1] == CIVIDIS[-1]
+
+
+@pytest.mark.servers
+def test_the_weakest_cell_of_a_map_is_no_blank_one_in_either_scheme(tmp_path):
+    file = tmp_path / "map.html"
+    cells = [[HeadCell(share=0.0, title="weakest"), HeadCell(share=None, title="blank")]]
+    file.write_text(document("map", head_map(cells)), encoding="utf-8")
+    shown = "(one) => [getComputedStyle(one).backgroundColor, getComputedStyle(one).color]"
+    looks = {}
+    with chromium_page(offline=True) as page:
+        page.goto(file.as_uri())
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            looks[scheme] = [
+                page.locator(f"[title={title}]").evaluate(shown) for title in ("weakest", "blank")
+            ]
+    wanted = {"light": (CIVIDIS[0], "#ffffff"), "dark": (CIVIDIS_ON_DARK[0], "#000000")}
+    for scheme, ((background, ink_), (blank, _)) in looks.items():
+        assert (hexadecimal(background), hexadecimal(ink_)) == wanted[scheme]
+        assert contrast(hexadecimal(background), hexadecimal(blank)) > 3
+
+
+def hexadecimal(text: str) -> str:
+    return f"#{bytes(map(int, re.findall('[0-9]+', text))).hex()}"
+
+
+def test_files_that_make_one_script_leave_no_name_on_the_page():
+    text = script("elements.js", "head_view_data.js")
+    assert text.startswith('(() => {\n"use strict";\n')
+    assert text.endswith("})();\n")
+    assert text.index("const element =") < text.index("class HeadData")
 
 
 def test_colours_beyond_the_scale_are_those_at_its_ends():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.report.html.palette import CIVIDIS
-from monitor.report.html.skeleton import asset, data
+from monitor.report.html.skeleton import asset, data, script
 from monitor.report.html.visible import visible
 
 Bytes = NDArray[np.uint8]
@@ -147,4 +147,12 @@ def packed(view: HeadView) -> bytes:
 
 
 STYLE = asset("head_view.css")
-SCRIPT = asset("head_view.js")
+SCRIPT = script(
+    "elements.js",
+    "head_view_data.js",
+    "head_view_model.js",
+    "head_view_items.js",
+    "head_view_lines.js",
+    "head_view_picture.js",
+    "head_view.js",
+)

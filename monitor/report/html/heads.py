@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from monitor.report.html.palette import colour, ink
+from monitor.report.html.palette import colour, ink, on_dark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def _cell(item: HeadCell) -> str:
         text = f'<a href="{escape(item.link)}" aria-label="{title}">{text}</a>'
     if item.share is None:
         return f'<td{classes} title="{title}">{text}</td>'
-    look = f"background-color:{colour(item.share)};color:{ink(item.share)}"
+    look = f"background-color:{colour(item.share)};color:{ink(item.share)};--dark:{on_dark(item.share)}"
     return f'<td{classes} style="{look}" title="{title}">{text}</td>'
 
 

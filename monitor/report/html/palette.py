@@ -9,6 +9,9 @@ from __future__ import annotations
 
 CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55",
            "#fee838")  # fmt: skip
+CIVIDIS_ON_DARK = ("#5e6da2", "#677abd", "#7b88af", "#8f95a6", "#a0a1a3", "#b2ae9f", "#c5bb92", "#dac97d",
+                   "#edd760", "#fee838")  # fmt: skip
+"""For cells on a dark page, on which cividis begins all but blank: the same CIELAB a* and b*, L* from 47."""
 PUOR = ("#2d004b", "#542788", "#8073ac", "#b2abd2", "#d8daeb", "#f7f7f7", "#fee0b6", "#fdb863", "#e08214",
         "#b35806", "#7f3b08")  # fmt: skip
 PAPER, TEXT = "#fff", "#000"
@@ -23,6 +26,15 @@ def colour(share: float) -> str:
     ('#00224e', '#fee838')
     """
     return _between(CIVIDIS, share)
+
+
+def on_dark(share: float) -> str:
+    """What stands for :func:`colour` on a dark page; black reads on it everywhere.
+
+    >>> on_dark(0.0), on_dark(1.0)
+    ('#5e6da2', '#fee838')
+    """
+    return _between(CIVIDIS_ON_DARK, share)
 
 
 def ink(share: float) -> str:

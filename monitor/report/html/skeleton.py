@@ -53,6 +53,11 @@ def asset(name: str) -> str:
     return files("monitor.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
+def script(*names: str) -> str:
+    """Files beside this module as one script: each sees those before it, the page none of their names."""
+    return f'(() => {{\n"use strict";\n{"".join(map(asset, names))}}})();\n'
+
+
 def _whole(text: str, element: str) -> str:
     if f"</{element}" in text.lower():
         raise ValueError(f"</{element}: must not occur in a {element} of our own")

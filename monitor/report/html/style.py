@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-STYLE = """
+from monitor.report.html.palette import CIVIDIS, CIVIDIS_ON_DARK
+
+_RAMPS = f""":root{{--ramp:{",".join(CIVIDIS)}}}
+@media screen and (prefers-color-scheme:dark){{:root{{--ramp:{",".join(CIVIDIS_ON_DARK)}}}
+.map td[style]{{background-color:var(--dark)!important;color:#000!important}}}}
+"""
+_LOOK = """
 :root{--ink:#1b1f24;--soft:#57606a;--ground:#fff;--panel:#f3f5f7;--line:#d4d9df;--mark:#d1450b;
 --more:224,130,20;--less:128,115,172;--focus:#0550ae}
 @media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a3acb6;--ground:#14171a;--panel:#1f2429;
@@ -30,8 +36,7 @@ text-decoration:none;border-radius:3px}
 .map td.changed,.key.changed{background-image:linear-gradient(225deg,currentColor .28rem,
 transparent 0)}
 .legend{max-width:28rem;margin-top:.8rem;font-size:.85rem;color:var(--soft)}
-.ramp{height:.8rem;border-radius:3px;background:linear-gradient(to right,#00224e,#123570,#3b496c,#575d6d,
-#707173,#8a8678,#a59c74,#c3b369,#e1cc55,#fee838)}
+.ramp{height:.8rem;border-radius:3px;background:linear-gradient(to right,var(--ramp))}
 .marks{position:relative;height:1.3rem}.marks span{position:absolute;transform:translateX(-50%)}
 .marks span:first-child{transform:none}
 .key{display:inline-block;width:.9rem;height:.9rem;border-radius:3px;vertical-align:-.1rem;margin:0 .2rem 0 0}
@@ -58,3 +63,4 @@ padding:.5rem 0;border-bottom:1px solid var(--line)}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 main{max-width:none;padding:0}.wide{overflow:visible}h2{break-after:avoid}tr,figure{break-inside:avoid}}
 """
+STYLE = _RAMPS + _LOOK
