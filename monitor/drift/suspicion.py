@@ -104,7 +104,8 @@ def other_tokenizer(signs: Signs) -> str:
     # Words in many pieces are rare ones, so the rows with most pieces are somewhat more surprising.
     if gained is None or not signs.otherwise_alike(rows, untouched, surprisal=1.0):
         return ""
-    return f"the same words take {_number(before.mean())} -> {_number(now[rows].mean())} tokens each"
+    pieces = f"words take {_number(before.mean())} -> {_number(now[rows].mean())} tokens each"
+    return f"{pieces}; markup or a broken encoding in the texts looks the same"
 
 
 def cut_short(signs: Signs) -> str:

@@ -60,7 +60,7 @@ def cut_to_words(values, words=10):
 
 
 FAULTS = {
-    "tokenizer": (tokenized_otherwise, "the same words take "),
+    "tokenizer": (tokenized_otherwise, "words take "),
     "truncation": (cut, "inputs of exactly 16 tokens: "),
     "special_tokens": (
         lambda values: changed(values, special_tokens=3.0),
