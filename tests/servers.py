@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -40,9 +42,26 @@ def need(*programs: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that no server has, and that nobody else takes before a server of the test does.
+
+    It lies below those that the system deals out: one of these would be anybody's again until then.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    """20000 to 31999 in turn, from any of them on, for each worker of pytest-xdist a thousand."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    lowest = 20_000 + 1_000 * (worker % 12)
+    start = random.SystemRandom().randrange(1_000)
+    return (lowest + (start + count) % 1_000 for count in itertools.count())
+
+
+_PORTS = _ports()
 
 
 def get_json(url: str) -> object:
@@ -124,6 +143,16 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def outage(server: Server) -> Iterator[None]:
+    """A running server is killed, and starts again with its data when this ends."""
+    server.stop(kill=True)
+    try:
+        yield
+    finally:
+        server.start()
 
 
 def start_prometheus(
@@ -236,8 +265,12 @@ def http_server(
 
 
 @contextmanager
-def forgetful_proxy(target: str, *, lost: int) -> Iterator[str]:
-    """Passes every request on to ``target``, and loses the answer to request number ``lost`` (from 0)."""
+def proxy(target: str, *, lost: int | None = None, unknown: str | None = None) -> Iterator[str]:
+    """Passes every request on to ``target``, but for the faults that are asked for.
+
+    ``lost``: the number of the request of which the answer is lost, from 0. ``unknown``: paths with this
+    in them are answered by 404.
+    """
     address = target.removeprefix("http://").split(":")
     counter = itertools.count()
 
@@ -249,6 +282,10 @@ def forgetful_proxy(target: str, *, lost: int) -> Iterator[str]:
                 return
             number = next(counter)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if unknown is not None and unknown in self.path:
+                self.close_connection = True
+                self.send_error(404)
+                return
             onward = http.client.HTTPConnection(address[0], int(address[1]), timeout=30)
             headers = {**self.headers, "Host": ":".join(address), "Connection": "close"}
             onward.request(self.command, self.path, body, headers)

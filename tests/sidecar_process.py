@@ -37,10 +37,11 @@ class Sidecar:
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert answer.status == 200
 
-    def verdicts(self) -> list[dict[str, Any]]:
+    def verdicts(self, *, after: int = -1) -> list[dict[str, Any]]:
+        """Those of all windows, or of those that come after the one with this index."""
         found: list[dict[str, Any]] = []
         while True:
-            after = found[-1]["index"] if found else -1
+            after = found[-1]["index"] if found else after
             answer = get_json(f"{self.operations}/v1/verdicts?after={after}")
             assert isinstance(answer, dict)
             if not answer["verdicts"]:

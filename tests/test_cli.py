@@ -315,11 +315,12 @@ def test_check_as_json_says_what_failed(headwatch, config, tmp_path):
     assert report["ok"] is False
 
 
-def test_check_takes_the_window_to_the_baseline_that_stands(headwatch, config, tmp_path, sentiment_model):
+def test_check_takes_the_window_to_the_baseline_that_stands(headwatch, config, tmp_path, tiny_classifier):
+    config.write_text(f"model:\n  source: {tiny_classifier}\n", encoding="utf-8")
     log = tmp_path / "log.jsonl"
     log.write_text("".join(f'{{"text": "the film number {i} was fine"}}\n' for i in range(250)), "utf-8")
     code, _, err = headwatch(
-        "baseline", "build", "--model", sentiment_model, "--input", log, "--output", "headwatch.baseline"
+        "baseline", "build", "--model", tiny_classifier, "--input", log, "--output", "headwatch.baseline"
     )
     assert code == 0, err
     code, out, err = headwatch("check", "-c", config)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import sqlite3
 import threading
 import time
-import urllib.error
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from tests.sidecar_process import Sidecar, sidecar
 
 WORDS = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 KILLS = 5
+AHEAD = 4
+"""Windows that may wait: with more, all kills would hit the first ones and the rest be judged in peace."""
+SPELL = 320
+"""Samples (eight windows): so long the words are the usual ones, then so long others, and so on."""
 
 
 def test_a_killed_sidecar_loses_nothing_durable_and_judges_and_alerts_each_window_once(
@@ -48,6 +52,7 @@ def test_a_killed_sidecar_loses_nothing_durable_and_judges_and_alerts_each_windo
                 time.sleep(draw.uniform(0.5, 3.0))
                 watch.server.stop(kill=True)
                 watch.server.start()
+            wait_for("words of both kinds were sent", lambda: len(acknowledged) >= 2 * SPELL, seconds=120)
         finally:
             feeding.clear()
             feeder.join()
@@ -86,26 +91,26 @@ def _messages(before: dict[str, Any] | None, now: dict[str, Any]) -> int:
 
 
 def _feed(watch: Sidecar, draw: random.Random, acknowledged: list[str], feeding: threading.Event) -> None:
-    """Durable batches of 20; later ones carry another vocabulary, so that alarms come up."""
-    number = 0
+    """Durable batches, no further ahead of the verdicts than so many windows."""
+    batch, judged = _batch(draw, 0), 0
     while feeding.is_set():
-        shifted = number > 600
-        batch = []
-        for _ in range(20):
-            words = [draw.choice(WORDS) for _ in range(draw.randint(4, 12))]
-            if shifted:
-                words = ["zebra", *reversed(words), "zebra", "quartz"]
-            batch.append({"id": f"s{number}", "text": " ".join(words)})
-            number += 1
-        while feeding.is_set():
-            try:
+        try:
+            if len(acknowledged) < 40 * (judged + AHEAD):
                 watch.send(batch)
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.05)
-            else:
                 acknowledged += [sample["id"] for sample in batch]
-                break
+                batch = _batch(draw, len(acknowledged))
+            judged += len(watch.verdicts(after=judged - 1))
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.05)
         time.sleep(0.03)
+
+
+def _batch(draw: random.Random, first: int) -> list[dict[str, str]]:
+    """Ten samples; in every other spell they have other words, so that alarms rise and clear."""
+    texts = [[draw.choice(WORDS) for _ in range(draw.randint(4, 12))] for _ in range(10)]
+    if first // SPELL % 2 == 1:
+        texts = [["zebra", *reversed(words), "zebra", "quartz"] for words in texts]
+    return [{"id": f"s{first + i}", "text": " ".join(words)} for i, words in enumerate(texts)]
 
 
 def _wait_until_judged(watch: Sidecar) -> None:

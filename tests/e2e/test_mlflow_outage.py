@@ -5,33 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.servers import running, start_mlflow, wait_for
+from tests.servers import Server, outage, running, wait_for
 from tests.sidecar_process import Sidecar, sidecar
 
 CALM = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 
 
-def test_evidence_waits_for_mlflow_and_arrives_once(tmp_path: Path, tiny_classifier: Path) -> None:
-    mlflow = start_mlflow(tmp_path / "mlflow")
-    with running(mlflow):
-        watch = sidecar(
-            tmp_path / "run",
-            model=tiny_classifier,
-            exporters={"mlflow": {"tracking_uri": mlflow.url, "experiment": "harbour"}},
-        )
-        with running(watch.server):
-            _send_windows(watch, 5)
-            _wait_for_windows(watch, 5)
-            _wait_until_delivered(watch)
-            mlflow.stop(kill=True)
+def test_evidence_waits_for_mlflow_and_arrives_once(
+    tmp_path: Path, tiny_classifier: Path, mlflow: Server
+) -> None:
+    watch = sidecar(
+        tmp_path / "run",
+        model=tiny_classifier,
+        exporters={"mlflow": {"tracking_uri": mlflow.url, "experiment": "harbour"}},
+    )
+    with running(watch.server):
+        _send_windows(watch, 5)
+        _wait_for_windows(watch, 5)
+        _wait_until_delivered(watch)
+        with outage(mlflow):
             _send_windows(watch, 3, first=5)
             _wait_for_windows(watch, 8)
             status = wait_for("a delivery has failed", lambda: _failures(watch), seconds=60)
             assert status, "the failure is counted"
             assert watch.status()["outbox"]["records"]["window"] == 3
-            mlflow.start()
-            _wait_until_delivered(watch)
-        steps = _logged_steps(mlflow.url)
+        _wait_until_delivered(watch)
+    steps = _logged_steps(mlflow.url)
     assert sorted(steps) == [5, 6, 7], "each judged window is one step, logged once"
 
 

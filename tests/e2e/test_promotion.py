@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import random
 import re
@@ -10,9 +9,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
+from monitor.app import owned
+from monitor.config.configuration import load_config
+from monitor.state.store import StateStore
 from tests.servers import running, wait_for
 from tests.sidecar_process import Sidecar, sidecar
 
@@ -56,11 +59,11 @@ class Traffic:
             ]
             self._watch.send([{"id": f"{self._sent}-{i}", "text": text} for i, text in enumerate(texts)])
             self._sent += 1
-            wait_for(
-                f"window {self._sent - 1} is judged",
-                lambda: len(self._watch.verdicts()) >= self._sent,
-                seconds=90,
-            )
+        wait_for(
+            f"window {self._sent - 1} is judged",
+            lambda: len(self._watch.verdicts()) >= self._sent,
+            seconds=90,
+        )
         return [verdict["state"] for verdict in self._watch.verdicts()[-count:]]
 
 
@@ -104,12 +107,11 @@ def test_a_sidecar_that_does_not_answer_promotes_nothing_later_either(
     tiny_classifier: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    watch = sidecar(folder, model=tiny_classifier)
-    with running(watch.server):
-        Traffic(watch).windows(1)
-    state = next(folder.glob("*.sqlite"))
-    with state.with_name(f"{state.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    sidecar(folder, model=tiny_classifier)
+    config = load_config(folder / "headwatch.yaml", {})
+    state = config.state.file
+    StateStore(state, settings=config.state, window=config.window, clock=time.time).close()
+    with owned(state):  # as by a sidecar, here one that hangs
         said = "did not answer within --wait = 1 s, nothing was promoted; look into its log, or wait longer"
         assert promote(folder, "--wait", "1") == (
             6,

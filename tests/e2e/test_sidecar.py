@@ -52,34 +52,37 @@ def model(tiny_classifier: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
 
 
-@pytest.fixture
-def watch(model: Path, tmp_path: Path) -> Iterator[Sidecar]:
-    started = sidecar(tmp_path / "run", model=model, privacy={"minimum_requests": 3})
+@pytest.fixture(scope="module")
+def watch(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """One that several tests may ask; only one of them sends it traffic."""
+    started = sidecar(tmp_path_factory.mktemp("run"), model=tiny_classifier, privacy={"minimum_requests": 3})
     with running(started.server):
         yield started
 
 
-def test_it_learns_then_stays_quiet_then_names_what_moved(watch: Sidecar, model: Path) -> None:
-    traffic = Traffic(watch)
-    learning = [traffic.window() for _ in range(LEARNING)]
-    assert [verdict["state"] for verdict in learning] == ["learning"] * LEARNING
-    assert learning[-1]["summary"] == "learning the baseline: 200 of 200 samples"
-    assert [traffic.window()["state"] for _ in range(3)] == ["quiet"] * 3
+def test_it_learns_then_stays_quiet_then_names_what_moved(model: Path, tmp_path: Path) -> None:
+    watch = sidecar(tmp_path / "run", model=model, privacy={"minimum_requests": 3})
+    with running(watch.server):
+        traffic = Traffic(watch)
+        learning = [traffic.window() for _ in range(LEARNING)]
+        assert [verdict["state"] for verdict in learning] == ["learning"] * LEARNING
+        assert learning[-1]["summary"] == "learning the baseline: 200 of 200 samples"
+        assert [traffic.window()["state"] for _ in range(3)] == ["quiet"] * 3
 
-    word = traffic.window(extra="zebra", every=2)
-    assert (word["alarm"], word["cause"]) == (True, "data")
-    assert word["channels"]["tokens"]["gained"] == ["zebra"]
-    _until_quiet(traffic)
+        word = traffic.window(extra="zebra", every=2)
+        assert (word["alarm"], word["cause"]) == (True, "data")
+        assert word["channels"]["tokens"]["gained"] == ["zebra"]
+        _until_quiet(traffic)
 
-    whole = (model / "model.safetensors").read_bytes()
-    _damage_a_head(model)
-    broken = traffic.window()
-    assert (broken["alarm"], broken["cause"], broken["severity"]) == (True, "model", "page")
-    top = broken["channels"]["model"]["top"][0]
-    assert (top["layer"], top["head"]) == (1, 0)
-    _replace(model, whole)
-    restored = traffic.window()
-    assert not restored["channels"]["model"]["alarm"]
+        whole = (model / "model.safetensors").read_bytes()
+        _damage_a_head(model)
+        broken = traffic.window()
+        assert (broken["alarm"], broken["cause"], broken["severity"]) == (True, "model", "page")
+        top = broken["channels"]["model"]["top"][0]
+        assert (top["layer"], top["head"]) == (1, 0)
+        _replace(model, whole)
+        restored = traffic.window()
+        assert not restored["channels"]["model"]["alarm"]
 
 
 def test_a_declared_revision_gets_its_own_baseline_and_pages_nobody(watch: Sidecar) -> None:
@@ -94,8 +97,8 @@ def test_a_declared_revision_gets_its_own_baseline_and_pages_nobody(watch: Sidec
     assert traffic.window(revision="v1")["state"] == "quiet", "a rollback finds its baseline again"
 
 
-def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(watch: Sidecar, tmp_path: Path) -> None:
-    path = tmp_path / "run" / "headwatch.yaml"
+def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(watch: Sidecar) -> None:
+    path = watch.server.folder / "headwatch.yaml"
     values = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**values, "window": {"sampels": 3}}))
     assert _reload(watch) == (
@@ -111,6 +114,8 @@ def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(watch: Sidecar, tmp_pa
     path.write_text(yaml.safe_dump({**values, "drift": {"false_alarms": "1 per 100 windows"}}))
     assert _reload(watch) == (200, "configuration reloaded\n")
     assert "headwatch_config_last_reload_successful 1.0" in watch.metrics()
+    path.write_text(yaml.safe_dump(values))
+    assert _reload(watch) == (200, "configuration reloaded\n"), "as the other tests have it"
 
 
 def test_a_restart_goes_on_where_it_stopped(model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -16,11 +17,11 @@ from tests.e2e.test_alerting import SHIPPED, Received, shipped_config
 from tests.e2e.test_mlflow_ui import PATIENCE
 from tests.e2e.test_sidecar import LEARNING, Traffic
 from tests.servers import (
+    Server,
     http_server,
     need,
     running,
     start_alertmanager,
-    start_mlflow,
     start_prometheus,
     wait_for,
 )
@@ -31,42 +32,44 @@ RUNBOOKS = "https://wiki.example/headwatch"
 
 
 def test_a_stranger_gets_from_the_alerts_text_to_the_head_map_by_links_only(
-    tmp_path: Path, tiny_classifier: Path
+    tmp_path: Path, tiny_classifier: Path, mlflow: Server
 ) -> None:
     need("prometheus", "prometheus-alertmanager", "chromium")
     chat, folder = Received(), tmp_path / "alertmanager"
     folder.mkdir()
     shutil.copy(SHIPPED / "headwatch.tmpl", folder)
-    mlflow = start_mlflow(tmp_path / "mlflow")
     watch = sidecar(
         tmp_path / "run",
         model=tiny_classifier,
         privacy={"minimum_requests": 3},
-        exporters={"mlflow": {"tracking_uri": mlflow.url}},
+        exporters={"mlflow": {"tracking_uri": mlflow.url, "experiment": "walked through"}},
     )
-    with (
-        http_server(post=chat.post) as hook,
-        running(mlflow),
-        running(watch.server),
-        running(
-            start_alertmanager(folder, config=shipped_config(folder, hook, pager=hook, chat=hook, notes=hook))
-        ) as alertmanager,
-        running(
-            start_prometheus(
-                tmp_path / "prometheus",
-                targets={"headwatch": watch.operations.removeprefix("http://")},
-                alertmanager=alertmanager.url,
-                rules=alert_rules(5.0, fast=True, links=Links(runbooks=RUNBOOKS)),
-                interval="1s",
-            )
-        ),
-    ):
+    with http_server(post=chat.post) as hook, running(watch.server), contextlib.ExitStack() as stack:
         traffic = Traffic(watch)
         for _ in range(LEARNING + 3):
             traffic.window()
         drifted = traffic.window(extra="zebra", every=2)
         assert drifted["alarm"]
-
+        # The shipped rules hold an alert for minutes, these for nothing: so MLflow gets its time before.
+        wait_for("the evidence is in MLflow", lambda: watch.status()["links"]["episode"], seconds=90)
+        alertmanager = stack.enter_context(
+            running(
+                start_alertmanager(
+                    folder, config=shipped_config(folder, hook, pager=hook, chat=hook, notes=hook)
+                )
+            )
+        )
+        stack.enter_context(
+            running(
+                start_prometheus(
+                    tmp_path / "prometheus",
+                    targets={"headwatch": watch.operations.removeprefix("http://")},
+                    alertmanager=alertmanager.url,
+                    rules=alert_rules(5.0, fast=True, links=Links(runbooks=RUNBOOKS)),
+                    interval="1s",
+                )
+            )
+        )
         message = wait_for("a message with its evidence", lambda: _with_evidence(chat), seconds=90)
         evidence = re.search(r"^Evidence: (\S+)$", str(message), flags=re.MULTILINE)
         assert evidence is not None

@@ -32,9 +32,10 @@ class Promql:
 
     url: str
 
-    def instant(self, expression: str) -> list[Series]:
-        """The series of an expression now."""
-        return self._ask("query", {"query": filled_in(expression)})
+    def instant(self, expression: str, *, at: float | None = None) -> list[Series]:
+        """The series of an expression now, or ``at`` a time in seconds."""
+        asked = {"query": filled_in(expression)}
+        return self._ask("query", asked if at is None else {**asked, "time": at})
 
     def over(self, expression: str, start: float, end: float, step: float) -> list[Series]:
         """The series of an expression between two times, in seconds."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -25,7 +27,7 @@ from tests.exporters.mlflow_records import (
     window,
 )
 from tests.exporters.scenes import START, WINDOW, alarmed, cleared, quiet
-from tests.servers import forgetful_proxy, free_port, start_mlflow
+from tests.servers import free_port, outage, proxy, start_mlflow
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,6 +112,7 @@ TAGS = {
     "revision": "7",
     "baseline": "b1",
     "episode": "b1-11",
+    "since": "2026-09-21 15:10 UTC",
     "state": "open",
     "cause": "data",
     "severity": "ticket",
@@ -159,7 +162,7 @@ def test_an_episode_is_one_run_that_its_closing_completes(mlflow):
         f"[report]({own}/artifacts/opened/report.html) · [head map]({own}/artifacts/opened/head_map.png)"
         f" · [charts]({own}/model-metrics)\n"
         "\n"
-        "**The drift is over since 2026-09-21 17:40 UTC; it lasted 2 h 25 min.**\n"
+        "**The drift is over since 2026-09-21 17:40 UTC, after 2 h 30 min.**\n"
         "\n"
         f"{ALARM}"
         "\n"
@@ -188,13 +191,13 @@ def links_of(server, experiment):
         (
             "accepted",
             (
-                "Accepted as the new normal at 2026-09-21 15:30 UTC, after 15 min; "
+                "Accepted as the new normal at 2026-09-21 15:30 UTC, after 20 min; "
                 "another baseline stands since."
             ),
         ),
         (
             "superseded",
-            "Ended at 2026-09-21 15:30 UTC, after 15 min, with its baseline: another revision was declared.",
+            "Ended at 2026-09-21 15:30 UTC, after 20 min, with its baseline: another revision was declared.",
         ),
     ],
 )
@@ -268,7 +271,10 @@ def test_a_day_links_to_the_episodes_that_were_open_in_it(mlflow):
     days = runs_of(mlflow, "linked", "day")
     assert [day.data.tags["headwatch.day"] for day in days] == ["2026-09-21", "2026-09-22"]
     for day in days:
-        assert note_of(day).endswith(f"\n\n[A drift episode was open on this day.]({link})")
+        assert note_of(day).startswith(
+            f"[Drift of sentiment since 2026-09-21 15:10 UTC]({link}): "
+            "this drift episode was open on this day.\n\nThe windows of sentiment on "
+        )
         assert note_of(day).count(link) == 1
 
 
@@ -357,29 +363,95 @@ def test_a_run_that_a_user_deleted_is_made_anew_on_the_second_try(mlflow):
 def test_attributions_join_the_days_run_at_the_windows_step(mlflow):
     sink = MlflowRuns(tracking_uri=mlflow.url, experiment="attribution")
     sink.deliver(window(quiet(10)))
-    sink.deliver(attribution(quiet(10), unconverged_share=0.125))
+    found = {"unconverged_share": 0.125, "relevance_spearman": 0.5, "top_3_drop": 0.2, "heads_self": 4.0}
+    sink.deliver(attribution(quiet(10), **found))
     (day,) = runs_of(mlflow, "attribution", "day")
-    assert day.data.metrics["attribution/unconverged_share"] == 0.125
+    assert {name: value for name, value in day.data.metrics.items() if name.startswith("attribution")} == {
+        "attribution/unconverged_share": 0.125,
+        "attribution agreement/relevance_spearman": 0.5,
+        "attribution faithfulness/top_3_drop": 0.2,
+        "attribution head roles/heads_self": 4.0,
+    }
     assert files_of(mlflow, day, "attribution/000010") == ["attribution/000010/words.json"]
 
 
 def test_a_baseline_is_a_run_and_a_registered_version_with_the_alias_current(mlflow):
     sink = MlflowRuns(tracking_uri=mlflow.url, experiment="baseline")
-    sink.deliver(window(quiet(10)))
+    sink.deliver(window(replace(quiet(10), model="registered")))
     for _ in range(2):
-        sink.deliver(baseline())
+        sink.deliver(baseline(name="registered"))
     (run,) = runs_of(mlflow, "baseline", "baseline")
     assert run.data.params["samples"] == "2000"
     assert note_of(run) == (
-        "Baseline b1 of sentiment, revision 7: 2000 samples from live traffic, built 2026-09-21 14:15 UTC. "
-        "Windows are judged against it; the days below it show them.\n"
+        tables_of(run, "'registered'") + " · "
+        "[version 1 in the model registry](#/models/registered.headwatch-baseline/versions/1)\n"
         "\n"
-        "[Version 1 of sentiment.headwatch-baseline in the model registry]"
-        "(#/models/sentiment.headwatch-baseline/versions/1)"
+        "Baseline b1 of registered, revision 7: 2000 samples from live traffic, built 2026-09-21 14:15 UTC. "
+        "Windows are judged against it; the days below it show them."
     )
-    (version,) = list_baselines(tracking_uri=mlflow.url, name="sentiment")
+    (version,) = list_baselines(tracking_uri=mlflow.url, name="registered")
     assert (version.version, version.aliases, version.tags["samples"]) == ("1", ("current",), "2000")
-    assert fetch_baseline(tracking_uri=mlflow.url, name="sentiment") == b"a baseline"
+    assert fetch_baseline(tracking_uri=mlflow.url, name="registered") == b"a baseline"
+
+
+def test_a_baseline_that_was_loaded_says_so_and_leads_to_its_episodes_and_days(mlflow):
+    sink = MlflowRuns(tracking_uri=mlflow.url, experiment="it's loaded")
+    for name, baseline_of in (("it's", "b1"), ("it's", "b2"), ("another", "b1")):
+        verdict = replace(alarmed(12), model=name, baseline=baseline_of)
+        sink.deliver(window(verdict))
+        sink.deliver(episode(verdict, "opened"))
+    (run,) = (
+        run
+        for run in runs_of(mlflow, "it's loaded", "baseline")
+        if (run.data.tags["model"], run.data.tags["baseline"]) == ("it's", "b1")
+    )
+    shown, said = note_of(run).split("\n\n")
+    assert said == "Baseline b1 of it's. Windows are judged against it; the days below it show them."
+    assert shown == tables_of(run, '"it\'s"')
+    wanted = [unquote(text) for text in re.findall(r"searchFilter=(.*?)&workflow", shown)]
+    client = connect(mlflow.url)
+    found = [client.search_runs([run.info.experiment_id], text) for text in wanted]
+    assert [[item.info.run_name for item in runs] for runs in found] == [
+        ["Drift of it's since 2026-09-21 15:10 UTC"],
+        ["it's on 2026-09-21"],
+    ]
+
+
+def tables_of(run, model):
+    """The links from a baseline to what was judged against it; ``model`` as a filter takes it."""
+    table = f"#/experiments/{run.info.experiment_id}/runs?searchFilter="
+    own = f"tags.model = {model} AND tags.baseline = 'b1'"
+    shown = []
+    for kind in ("episode", "day"):
+        wanted = quote(f"tags.`headwatch.kind` = '{kind}' AND {own}", safe="'._-")
+        shown.append(f"[its {kind}s]({table}{wanted}&workflowType=machine_learning)")
+    return " · ".join(shown)
+
+
+def test_an_end_that_arrives_alone_claims_nothing_of_its_beginning(mlflow):
+    for _ in range(2):
+        sink = MlflowRuns(tracking_uri=mlflow.url, experiment="end only")
+        sink.deliver(episode(cleared(40), "closed"))
+    (run,) = runs_of(mlflow, "end only", "episode")
+    assert run.info.run_name == "Drift of sentiment until 2026-09-21 17:40 UTC"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["state"] == "over"
+    assert not {"since", "cause", "severity", "channel", "suspicion"} & set(run.data.tags)
+    assert note_of(run).split("\n\n")[1] == (
+        "**The drift is over since 2026-09-21 17:40 UTC. "
+        "Its beginning never arrived: its run was deleted, or the outbox was full.**"
+    )
+
+
+def test_episodes_reach_a_server_before_mlflow_3_which_knows_no_logged_models(mlflow):
+    with proxy(mlflow.url, unknown="/logged-models/") as older:
+        sink = MlflowRuns(tracking_uri=older, experiment="older")
+        for item in (baseline(b"older", name="older"), episode(alarmed(12), "opened")):
+            sink.deliver(item)
+        sink.deliver(episode(cleared(40), "closed"))
+        assert fetch_baseline(tracking_uri=older, name="older") == b"older"
+    (run,) = runs_of(mlflow, "older", "episode")
+    assert run.data.tags["state"] == "over"
 
 
 def test_every_kind_of_record_delivered_twice_by_two_processes_leaves_the_same_as_once(mlflow):
@@ -428,8 +500,8 @@ def test_an_answer_that_is_lost_at_any_point_leaves_no_second_run_and_no_second_
     for lost in itertools.count():
         experiment = f"lost {lost}"
         failures = 0
-        with forgetful_proxy(mlflow.url, lost=lost) as proxy:
-            sink = MlflowRuns(tracking_uri=proxy, experiment=experiment)
+        with proxy(mlflow.url, lost=lost) as uri:
+            sink = MlflowRuns(tracking_uri=uri, experiment=experiment)
             for item in records:
                 try:
                     sink.deliver(item)
@@ -456,7 +528,7 @@ def test_an_opening_that_arrives_after_the_closing_does_not_open_the_run_again(m
         sink.deliver(item)
     (run,) = runs_of(mlflow, "late", "episode")
     assert run.info.status == "FINISHED"
-    assert "\n\n**The drift is over since 2026-09-21 17:40 UTC; it lasted 2 h 25 min.**\n\n" in note_of(run)
+    assert "\n\n**The drift is over since 2026-09-21 17:40 UTC, after 2 h 30 min.**\n\n" in note_of(run)
     assert run.data.tags["state"] == "over"
 
 
@@ -467,29 +539,22 @@ def test_names_with_quotes_and_slashes_are_found_again(mlflow):
     assert len(runs_of(mlflow, "quotes")) == 2
 
 
-def test_evidence_of_an_outage_arrives_once_when_the_server_is_back(tmp_path):
-    server = start_mlflow(tmp_path)
-    try:
-        server.start()
-        sink = MlflowRuns(tracking_uri=server.url, experiment="outage")
-        sink.deliver(window(quiet(10)))
-        server.stop(kill=True)
-
+def test_evidence_of_an_outage_arrives_once_when_the_server_is_back(mlflow):
+    sink = MlflowRuns(tracking_uri=mlflow.url, experiment="outage")
+    sink.deliver(window(quiet(10)))
+    with outage(mlflow):
         for _ in range(2):
             with pytest.raises(ExportError) as caught:
                 sink.deliver(window(quiet(11)))
             assert str(caught.value) == (
-                f"mlflow.tracking_uri = {server.url}: no answer from the server; "
+                f"exporters.mlflow.tracking_uri = {mlflow.url}: no answer from the server; "
                 "check that it runs and that the address is right"
             )
-        server.start()
-        for verdict in (quiet(11), quiet(12)):
-            sink.deliver(window(verdict))
-        (day,) = runs_of(server, "outage", "day")
-        points = connect(server.url).get_metric_history(day.info.run_id, "evidence/all")
-        assert [point.step for point in points] == [10, 11, 12]
-    finally:
-        server.stop()
+    for verdict in (quiet(11), quiet(12)):
+        sink.deliver(window(verdict))
+    (day,) = runs_of(mlflow, "outage", "day")
+    points = connect(mlflow.url).get_metric_history(day.info.run_id, "evidence/all")
+    assert [point.step for point in points] == [10, 11, 12]
 
 
 @pytest.mark.slow

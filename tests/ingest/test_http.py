@@ -199,14 +199,14 @@ KEYS = (
             "body: is larger than 4194304 bytes; send fewer samples at once or raise ingest.maximum_body",
         ),
         (
-            gzip.compress(b" " * 4_194_305),
+            gzip.compress(b" " * 4_194_305, mtime=0),
             413,
             "too_large",
             "body: is larger than 4194304 bytes; send fewer samples at once or raise ingest.maximum_body",
         ),
         (b"\x1f\x8bno", 400, "malformed", "body: starts like gzip but is none; send it unpacked"),
         (
-            gzip.compress(b'{"text": "x"}' * 99)[:20],
+            gzip.compress(b'{"text": "x"}' * 99, mtime=0)[:20],
             400,
             "malformed",
             "body: ends inside its gzip stream; send all of it",
