@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # pytest imports readline, which sets these for the processes that pytest-xdist starts: pipes have no width.
 os.environ.pop("COLUMNS", None)
 os.environ.pop("LINES", None)
+
+# A shell that starts pytest in the background makes it, and all that tests start, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("headwatch", deadline=None, print_blob=True)
 settings.load_profile("headwatch")

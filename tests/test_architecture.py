@@ -26,6 +26,7 @@ FOUNDATION = {
     "monitor.records.references",
     "monitor.records.verdicts",
     "monitor.records.outgoing",
+    "monitor.records.statistic_names",
 }
 
 # The stages, each a folder or file; the right side names the other stages that it may import.

@@ -12,11 +12,11 @@ from html import escape
 from monitor.comparing.comparison import Comparison, HeadChange
 from monitor.comparing.summary import answer_facts, number, sentences
 from monitor.drift.changes import parts
+from monitor.records.statistic_names import readable
 from monitor.report.html.head_view import SCRIPT, HeadView, head_view
 from monitor.report.html.head_view import STYLE as HEAD_VIEW_STYLE
 from monitor.report.html.heads import HeadCell, head_map, scale
 from monitor.report.html.skeleton import document
-from monitor.report.statistic_names import readable
 
 SHOWN = 20
 MOST_LISTED = 1000

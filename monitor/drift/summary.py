@@ -17,6 +17,7 @@ from monitor.records import (
     SuspicionName,
     WordEvidence,
 )
+from monitor.records.statistic_names import PHRASES
 
 _PLAIN: Mapping[str, str] = {
     "log_tokens": "input length (log tokens)",
@@ -104,7 +105,7 @@ def _what(channels: Mapping[str, ChannelVerdict]) -> str:
         elif channel.measures:
             said.append(_measure(name, channel.measures[0]))
     if "model" in channels and channels["model"].alarm:
-        said = [text for text in said if not text.startswith("attention of")] or said
+        said = [text for text in said if not text.startswith("heads changed")] or said
     return "; ".join(dict.fromkeys(said))
 
 
@@ -113,15 +114,13 @@ def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
     if not named and not model and abs(heads[0].effect) < FAINT:
         return f"requests as a whole are unlike the baseline's, though no head moved by {FAINT} sd"
     lead = named[0] if named else heads[0]
-    change = f"{lead.head} {lead.statistic} {_change(lead)}"
+    moved = f"{lead.head} ({PHRASES.get(lead.statistic, lead.statistic)} {_change(lead)})"
     if model:
         where = "first" if named else "most"
-        return f"the model answers the fixed probe inputs differently, {where} in {change}"
-    others = [str(item.head) for item in named[1:4]]
-    more = f", also {', '.join(others)}" if others else ""
+        return f"the model answers the fixed probe inputs differently, {where} in {moved}"
+    heads = ", ".join([moved, *(str(item.head) for item in named[1:4])])
     count = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    likely = "" if named else "most likely "
-    return f"attention of {likely}{change}{more}{count} changed"
+    return f"heads changed{':' if named else ', most likely'} {heads}{count}"
 
 
 def _words(words: Sequence[WordEvidence]) -> str:
@@ -148,7 +147,7 @@ def _share(rate: float) -> str:
 
 def _change(item: HeadEvidence | MeasureEvidence) -> str:
     before, after = plain_number(item.before, 3), plain_number(item.after, 3)
-    return f"{before} -> {after} ({plain_number(item.effect, sign=True)} sd)"
+    return f"{before} -> {after}, {plain_number(item.effect, sign=True)} sd"
 
 
 def _fidelity(channel: ChannelVerdict) -> str:

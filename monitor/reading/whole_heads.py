@@ -16,11 +16,11 @@ from monitor.analysis.settings import ScheduledSettings
 from monitor.reading.analyser import Analyser
 from monitor.reading.batch_reading import Reading
 from monitor.records import Array, HeadId
+from monitor.records.statistic_names import readable
 from monitor.replay.images import ImageEncoder, PatchGrid
 from monitor.replay.replayed_model import ReplayModel
 from monitor.replay.tokens import Encoded
 from monitor.report.html.head_view import HeadNote, HeadRow, HeadView, Picture, Side, packed
-from monitor.report.statistic_names import readable
 
 MOST_WEIGHTS = 12_000_000
 MOST_PACKED = 3_000_000

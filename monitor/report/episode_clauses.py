@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from monitor.records import HeadEvidence, MeasureEvidence, WordEvidence
+from monitor.records.statistic_names import PHRASES
 from monitor.report.episode_data import EpisodeReport
 from monitor.report.episode_shift import (
     differs_as_a_whole,
@@ -29,7 +30,6 @@ from monitor.report.episode_words import (
     words_of,
 )
 from monitor.report.html.visible import visible
-from monitor.report.statistic_names import PHRASES
 
 FEW_HEADS = 3
 TOLD_WORDS, TOLD_MEASURES = 2, 3

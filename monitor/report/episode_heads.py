@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 
 from monitor.records import HeadId
+from monitor.records.statistic_names import readable
 from monitor.report.episode_charts import KEYS, distances, rows
 from monitor.report.episode_data import Change, Distances, EpisodeReport, HeadStory, Table
 from monitor.report.episode_words import (
@@ -19,7 +20,6 @@ from monitor.report.episode_words import (
     present,
 )
 from monitor.report.html.heads import HeadCell, head_map, scale
-from monitor.report.statistic_names import readable
 
 MOST_LISTED = 8
 SHOWN_STATISTICS = 5

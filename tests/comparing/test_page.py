@@ -15,7 +15,7 @@ from monitor.comparing.examples import read_examples, side_by_side
 from monitor.comparing.page import page
 from monitor.comparing.summary import sentences, to_json
 from monitor.records import STATISTICS, HeadId
-from monitor.report.statistic_names import NAMES, PHRASES
+from monitor.records.statistic_names import NAMES, PHRASES
 from tests.browser import chromium_page
 from tests.comparing.conftest import HEADS, LAYERS, SAMPLES, analyser_of, read, zeroed
 

@@ -65,7 +65,9 @@ def test_a_shifted_head_is_named_with_its_statistic_and_its_effect(detector):
     assert final.severity == "ticket"
     assert final.since in (3, 4)
     assert final.since_time == 300.0 * final.since
-    assert final.summary.startswith(f"Since window {final.since}: attention of L1H2 entropy 0.5")
+    assert final.summary.startswith(
+        f"Since window {final.since}: heads changed: L1H2 (the spread of its attention 0.5"
+    )
     assert final.summary.endswith(
         "the model itself is unchanged, so the cause is the data; predictions hold: "
         "look at it in working hours."
@@ -117,7 +119,10 @@ def test_other_weights_are_a_page_that_explains_the_drift_and_clears_when_they_a
     assert broken[-1].severity == "page"
     assert str(broken[0].channels["model"].heads[0].head) == "L1H2"
     assert broken[-1].channels["heads"].alarm
-    assert "the model answers the fixed probe inputs differently, first in L1H2 entropy" in broken[-1].summary
+    assert (
+        "the model answers the fixed probe inputs differently, first in L1H2 (the spread of its attention "
+        in broken[-1].summary
+    )
     assert "the model's weights changed, not the data" in broken[-1].summary
     state, mended = play(detector, draws(rng, 3), state=state, first=6, probe=reading())
     assert mended[0].cleared

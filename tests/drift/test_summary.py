@@ -95,7 +95,7 @@ def test_an_effect_of_hundreds_of_standard_deviations_is_written_out():
         named=True,
     )
     assert told(heads=channel("heads", heads=(head,))) == (
-        f"Since window 4: attention of L1H2 entropy 1234 -> 0.5 (-200 sd) changed; {END}"
+        f"Since window 4: heads changed: L1H2 (the spread of its attention 1234 -> 0.5, -200 sd); {END}"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_head_that_hardly_moved_is_not_told_as_what_changed():
 def test_a_measure_is_told_with_its_effect():
     item = MeasureEvidence(measure="log_tokens", evidence=20.0, before=3.0, after=5.123, effect=150.0)
     assert told(input=channel("input", measures=(item,))) == (
-        f"Since window 4: input length (log tokens) 3 -> 5.12 (+150 sd); {END}"
+        f"Since window 4: input length (log tokens) 3 -> 5.12, +150 sd; {END}"
     )
 
 
