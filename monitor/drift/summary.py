@@ -118,9 +118,9 @@ def _heads(heads: Sequence[HeadEvidence], *, model: bool) -> str:
     if model:
         where = "first" if named else "most"
         return f"the model answers the fixed probe inputs differently, {where} in {moved}"
-    heads = ", ".join([moved, *(str(item.head) for item in named[1:4])])
+    told = ", ".join([moved, *(str(item.head) for item in named[1:4])])
     count = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    return f"heads changed{':' if named else ', most likely'} {heads}{count}"
+    return f"heads changed{':' if named else ', most likely'} {told}{count}"
 
 
 def _words(words: Sequence[WordEvidence]) -> str:
