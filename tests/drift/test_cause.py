@@ -256,7 +256,7 @@ def test_a_probe_that_moved_says_why(detector, changed, severity_wanted, cause, 
     a_head = "head_hashes" in changed or "weights_hash" not in changed
     assert verdict.causes == (cause,)
     assert verdict.severity == severity_wanted
-    where = "first in L1H2 entropy " if a_head else "most in L2H0 separator "
+    where = "first in L1H2 (the spread " if a_head else "most in L2H0 (attention on separators "
     assert verdict.summary.startswith(f"Since window 0: {HEAD}{where}")
     assert verdict.summary.split("; ", 1)[1] == why
 
