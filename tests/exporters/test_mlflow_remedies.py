@@ -17,6 +17,7 @@ from exporters.mlflow_runs import MlflowRuns
 from monitor.errors import ExportError
 from tests.exporters.mlflow_records import baseline, files_of, runs_of, window
 from tests.exporters.scenes import quiet
+from tests.servers import wait_for
 
 FAILED = ", as when its disk is full or its database is away; see the server's log"
 
@@ -159,6 +160,14 @@ def test_a_store_of_artifacts_that_cannot_be_written_is_told_and_its_evidence_ar
         f"exporters.mlflow.tracking_uri = {mlflow.url}: the server failed (HTTP 500){FAILED}"
     )
     store.unlink()
-    sink.deliver(baseline())
+
+    def arrives() -> bool:
+        try:
+            sink.deliver(baseline())
+        except ExportError:  # the server may still drop the connection of the upload that failed
+            return False
+        return True
+
+    wait_for("the evidence arrives", arrives, seconds=30)
     (run,) = runs_of(mlflow, "unwritable", "baseline")
     assert files_of(mlflow, run, "baseline") == ["baseline/baseline.headwatch"]
