@@ -36,7 +36,7 @@ class Case:
     tokens: int
     rows: int
     repeats: int
-    processes: int = 5
+    processes: int = 3
     layers: int = 12
     hidden: int = 768
     heads: int = 12
