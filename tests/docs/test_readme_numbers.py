@@ -74,6 +74,16 @@ def test_costs():
     assert both in row("the same with the gradient")
 
 
+def test_the_table_of_what_profiles_cost():
+    text = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    batches = {(x["variant"], x["tokens"]): x for x in result("profiling")["batches"]}
+    for tokens in (128, 512, 2048):
+        own = batches["profile", tokens]
+        assert f"| {tokens:,} | {own['cpu_ratio']:.2f} × | " in text
+        assert f" | {batches['profile with gradient', tokens]['cpu_ratio']:.2f} × | " in text
+        assert f" | {own['peak_mib']:.0f} MiB ({own['peak_ratio']:.2f} ×) | " in text
+
+
 def test_memory_and_attribution():
     batches = {(x["variant"], x["tokens"]): x["peak_ratio"] for x in result("profiling")["batches"]}
     first, second, third = (f"{batches['profile', tokens]:.2f}" for tokens in (128, 512, 2048))
