@@ -260,7 +260,7 @@ def http_server(
         def log_message(self, *_: object) -> None:
             """Tests read what arrived, not a log of it."""
 
-    with _serving(Handler) as url:
+    with serving(Handler) as url:
         yield url
 
 
@@ -305,12 +305,12 @@ def proxy(target: str, *, lost: int | None = None, unknown: str | None = None) -
         def log_message(self, *_: object) -> None:
             """The test reads what arrived."""
 
-    with _serving(Handler) as url:
+    with serving(Handler) as url:
         yield url
 
 
 @contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The address of a server on a thread, on a free port of this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -16,6 +16,14 @@ from monitor.records import Sample
 MOST_AT_ONCE = 40
 
 
+def waiting(cycle: Cycle) -> dict[int, list[Sample]]:
+    """The samples that wait for Integrated Gradients, by window."""
+    due: dict[int, list[Sample]] = defaultdict(list)
+    for index, sample in cycle.store.attribution_due():
+        due[index].append(sample)
+    return due
+
+
 def attribute_window(cycle: Cycle, index: int, samples: Sequence[Sample]) -> None:
     """Integrated Gradients of a subsample; the next verdict or the baseline counts its words."""
     survey = HeadSurvey(cycle.config.analysis.scheduled)
@@ -66,9 +74,7 @@ def attribute_window(cycle: Cycle, index: int, samples: Sequence[Sample]) -> Non
 
 def attribute_learnt(cycle: Cycle) -> None:
     """Integrated Gradients of the newest learnt subsamples that wait: the baseline needs them."""
-    due: dict[int, list[Sample]] = defaultdict(list)
-    for index, sample in cycle.store.attribution_due():
-        due[index].append(sample)
+    due = waiting(cycle)
     room = MOST_AT_ONCE
     for index in sorted(due, reverse=True):
         room -= len(due[index])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 
 from monitor.cycle.answering import answer
-from monitor.cycle.attributing import attribute_window
+from monitor.cycle.attributing import attribute_window, waiting
 from monitor.cycle.following import follow_model
 from monitor.cycle.judging import judge_waiting
 from monitor.cycle.profiling import give_up_surplus, profile_window
 from monitor.cycle.state import Cycle
-from monitor.records import Sample
 
 log = logging.getLogger("headwatch.cycle")
 
@@ -46,9 +44,7 @@ def run_attribution(cycle: Cycle) -> None:
     One window a run, so that profiles never wait long for the thread; the text goes with it.
     """
     cycle.expire()
-    due: dict[int, list[Sample]] = defaultdict(list)
-    for index, sample in cycle.store.attribution_due():
-        due[index].append(sample)
+    due = waiting(cycle)
     for index in sorted(due)[:-1]:
         cycle.store.commit_attribution(index, outbox=())
     if not due:

@@ -88,14 +88,6 @@ def _judge(cycle: Cycle, row: WindowRow, features: Features, survey: SurveySums)
 def _pass_over(cycle: Cycle, row: WindowRow, features: Features) -> None:
     """Model or baseline changed between profile and verdict: nothing fair can be said."""
     summary = "Not judged: the model or its baseline changed after this window was profiled."
-    verdict = cycle.plain_verdict(row, features, "too_few_samples", summary)
-    cycle.store.commit_verdict(
-        row.index,
-        json.dumps(verdict.to_json()),
-        model_key="",
-        detector_state=b"",
-        outbox=(),
-        keep_features=False,
-    )
+    verdict = cycle.commit_unjudged(row, features, "too_few_samples", summary, keep_features=False)
     log.warning("window %d: %s", row.index, summary)
     cycle.windows[verdict.state] += 1

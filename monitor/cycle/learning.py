@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from monitor.analysis.heads.survey_sums import SurveySums
@@ -21,15 +20,7 @@ def learn(cycle: Cycle, row: WindowRow, features: Features, survey: SurveySums) 
     cycle.learning.belong_to(cycle.context())
     have = cycle.learning.samples + len(features)
     summary = f"learning the baseline: {have} of {cycle.learning.wanted} samples"
-    verdict = cycle.plain_verdict(row, features, "learning", summary)
-    cycle.store.commit_verdict(
-        row.index,
-        json.dumps(verdict.to_json()),
-        model_key="",
-        detector_state=b"",
-        outbox=(),
-        keep_features=len(features) > 0,
-    )
+    verdict = cycle.commit_unjudged(row, features, "learning", summary, keep_features=len(features) > 0)
     cycle.learning.add(features, survey)
     cycle.note(verdict)
     if cycle.learning.complete():

@@ -144,9 +144,11 @@ class Cycle:
         level = logging.WARNING if verdict.raised else logging.INFO
         log.log(level, "window %d: %s: %s", verdict.window, verdict.state, verdict.summary)
 
-    def plain_verdict(self, row: WindowRow, features: Features, state: State, summary: str) -> Verdict:
-        """A verdict that judges nothing: ``state`` and ``summary`` say why."""
-        return unjudged(
+    def commit_unjudged(
+        self, row: WindowRow, features: Features, state: State, summary: str, *, keep_features: bool
+    ) -> Verdict:
+        """Commit a verdict that judges nothing, ``state`` and ``summary`` say why, and give it."""
+        verdict = unjudged(
             row,
             identity=self.analyser.model.identity,
             baseline=self.in_force.version,
@@ -154,6 +156,15 @@ class Cycle:
             state=state,
             summary=summary,
         )
+        self.store.commit_verdict(
+            row.index,
+            json.dumps(verdict.to_json()),
+            model_key="",
+            detector_state=b"",
+            outbox=(),
+            keep_features=keep_features,
+        )
+        return verdict
 
     def take_up(self) -> None:
         """Put the baseline of the declared revision in force, where there is one."""

@@ -17,6 +17,13 @@ def test_the_page_quotes_every_goal_as_it_was_measured():
     assert quoted == table
 
 
+def test_the_page_says_how_many_goals_there_are_and_how_many_are_missed():
+    goals = json.loads((RESULTS / "detection.json").read_text(encoding="utf-8"))["goals"]
+    missed = sum(not goal["reached"] for goal in goals)
+    page = (ROOT / "docs" / "detection.md").read_text(encoding="utf-8")
+    assert f"<summary>The table: {len(goals)} goals, {missed} missed</summary>" in page
+
+
 def test_the_printed_table_has_every_stored_goal():
     stored = json.loads((RESULTS / "detection.json").read_text(encoding="utf-8"))
     printed = (RESULTS / "detection.md").read_text(encoding="utf-8")

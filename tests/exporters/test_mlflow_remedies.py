@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -17,7 +16,7 @@ from exporters.mlflow_runs import MlflowRuns
 from monitor.errors import ExportError
 from tests.exporters.mlflow_records import baseline, files_of, runs_of, window
 from tests.exporters.scenes import quiet
-from tests.servers import wait_for
+from tests.servers import serving, wait_for
 
 FAILED = ", as when its disk is full or its database is away; see the server's log"
 
@@ -36,15 +35,8 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """The test reads the error."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def said(uri: str) -> str:
