@@ -20,6 +20,7 @@ from exporters import alert_text as say
 from exporters.alert_cadence import Cadence, duration, words
 from exporters.alert_operations import BY, MODEL, ON, operations
 from exporters.alert_templates import SELECT, sentence, text
+from exporters.severity_words import ALERT_SEVERITIES
 
 FOLDER = "docs/runbooks"
 """Where the runbooks are in headwatch's repository: what an alert names where no address is known."""
@@ -170,13 +171,31 @@ CHANNEL_ALERTS: Mapping[str, str] = MappingProxyType(
 """The alert that speaks for each channel of a verdict."""
 
 
+def _worst(cadence: Cadence) -> str:
+    """The worst severity that stood within the cadence's memory, for one that goes to and fro calls people.
+
+    headwatch judges the severity of all that stands together; Prometheus only carries it.
+    """
+    memory = duration(cadence.memory)
+    found: list[str] = []
+    worse: list[str] = []
+
+    def stood(names: list[str]) -> str:
+        asked = f'headwatch_severity{{severity=~"{"|".join(names)}"}}[{memory}]'
+        return f"max by (job, instance, model, severity) (max_over_time({asked})) == 1"
+
+    for name in ALERT_SEVERITIES.values():
+        found.append(f"({stood([name])} unless {ON} ({stood(worse)}))" if worse else f"({stood([name])})")
+        worse.append(name)
+    return " or ".join(found)
+
+
 def _drift(cadence: Cadence, links: Links) -> list[Rule]:
-    # headwatch judges the severity of all that stands together; Prometheus only carries it.
-    severity = f"max_over_time(headwatch_severity[{duration(cadence.memory)}])"
+    severity = _worst(cadence)
     rules = []
     for item in _DRIFT:
         alarm = f'max {BY} (headwatch_channel_alarm{{channel=~"{item.channels}"}}) == 1'
-        expression = f"max by (job, instance, model, severity) ({severity}) == 1 and {ON} ({alarm})"
+        expression = f"({severity}) and {ON} ({alarm})"
         labels = {"severity": "{{ $labels.severity }}"}
         if item.alert == "HeadwatchModelChanged":
             # What a changed model explains may be inhibited; data that drift besides must not be.

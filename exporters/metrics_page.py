@@ -41,7 +41,7 @@ list in `exporters/metric_table.py` by `python -m exporters.metrics_page`.
 
 A metric has a series for each combination of its labels; the column *series* says how many that are for one
 sidecar. *Top heads* are `exporters.prometheus.top_heads` (10 by default), whatever the model's size. With the
-defaults a model of 12 layers and 3 classes has some hundreds of series in alarm, and 12 more for each layer. Only
+defaults a model in alarm has some hundreds of series; each layer more adds 12. Only
 `exporters.prometheus.every_head` makes a scrape large: it adds layers x heads x statistics (10), for
 12 x 12 heads 1,440.
 
