@@ -106,6 +106,7 @@ def timelines(window):
     yield from (_drift(steps, *row) for row in DRIFT)
     yield _restart(steps)
     yield _severity_to_and_fro(steps)
+    yield _after_a_warning(steps)
     yield _rollout(steps)
     yield _data_besides(steps)
     yield _nothing_known(steps)
@@ -206,11 +207,14 @@ def _restart(steps):
 
 
 def _severity_to_and_fro(steps):
-    """Judged anew with each window, it may change with each: the worst of two windows stands."""
+    """Judged anew with each window, it may change with each: the worst of two windows stands.
+
+    The first window's warning outlives it as an alert that nothing shows any more does, and no longer.
+    """
     line = Timeline(
         name="HeadDrift stays critical though its severity changes with every window", steps=steps
     )
-    window, times = steps["window"], 5
+    window, times = steps["window"], 6
     for severity, first in (("critical", 1), ("warning", 0), ("info", None)):
         runs = [(float(first is not None and turn % 2 == first), window) for turn in range(times)]
         line.has("severity", (0, BEFORE), *runs, severity=severity)
@@ -230,7 +234,26 @@ def _severity_to_and_fro(steps):
     )
     line.expects(BEFORE + window - 1, "HeadwatchHeadDrift", warning)
     for turn in range(1, times):
-        line.expects(BEFORE + (turn + 1) * window - 1, "HeadwatchHeadDrift", critical, warning)
+        end = (turn + 1) * window - 1
+        kept = end - window < steps["bridge"]
+        line.expects(BEFORE + end, "HeadwatchHeadDrift", critical, *([warning] if kept else []))
+    return line
+
+
+def _after_a_warning(steps):
+    """The severity of an episode that has just ended is remembered, but it is not this one's."""
+    line = Timeline(name="HeadDrift is critical alone, right after a warning that ended", steps=steps)
+    during = 10
+    line.has("severity", (1, BEFORE), (0, during), severity="warning")
+    line.has("severity", (0, BEFORE), (1, during), severity="critical")
+    line.has("severity", (0, BEFORE + during), severity="info")
+    line.has("channel_alarm", (0, BEFORE), (1, during), channel="heads")
+    line.has("cause", (0, BEFORE), (1, during), cause="data")
+    line.has("alarm_since_timestamp_seconds", ("_", BEFORE), (SINCE, during))
+    evidence(line, BEFORE + during)
+    summary = "Attention heads of sentiment have drifted"
+    told = drift_annotations(summary, HEADS, "critical", DATA, moved=PREDICTIONS, url="")
+    line.expects(BEFORE + 3, "HeadwatchHeadDrift", expected("critical", "head-drift", told))
     return line
 
 
