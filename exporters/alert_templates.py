@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 # Each text asks about one model of one sidecar; $s parts a sentence from the one before, if there is one.
@@ -37,18 +37,22 @@ def first_of(cases: Iterable[tuple[str, str]]) -> str:
     return "{{ else ".join(f"if {condition} }}}}{said}" for condition, said in cases).join(("{{ ", ""))
 
 
-def listed(expression: str, shown: str, *, lead: str, by: str | None = None) -> str:
-    """A sentence: ``lead``, then ``shown`` for every series with commas between; nothing without any.
+def listed(
+    expression: str, shown: str, *, lead: str, by: str | None = None, otherwise: str | None = None
+) -> str:
+    """A sentence: ``lead``, then ``shown`` for every series with commas between.
 
-    ``by``: the label to sort by; only ``topk`` brings an order of its own.
+    ``by``: the label to sort by; only ``topk`` brings an order of its own. ``otherwise``: the sentence
+    where there is no series; None: none.
     """
     order = f" | sortByLabel `{by}`" if by else ""
     items = f"{{{{ range $i, $item := . }}}}{{{{ if $i }}}}, {{{{ end }}}}{shown}{{{{ end }}}}"
-    return f"{{{{ with {query(expression)}{order} }}}}{sentence(f'{lead}{items}.')}{{{{ end }}}}"
+    nothing = "" if otherwise is None else f"{{{{ else }}}}{sentence(otherwise)}"
+    return f"{{{{ with {query(expression)}{order} }}}}{sentence(f'{lead}{items}.')}{nothing}{{{{ end }}}}"
 
 
-def change(family: str, labels: tuple[str, ...]) -> str:
-    """``0.71 → 0.42 (-1.3 sd)`` of what the series that ``.`` is measures."""
+def moved(family: str, labels: tuple[str, ...]) -> tuple[str, str]:
+    """``0.71 → 0.42`` and ``-1.3 sd`` of what the series that ``.`` is measures."""
     chosen = ", ".join(f"{name}=%q" for name in labels)
     arguments = " ".join(f".Labels.{name}" for name in labels)
 
@@ -58,9 +62,15 @@ def change(family: str, labels: tuple[str, ...]) -> str:
 
     number = '{{ printf "%.4g" .Value }}'
     effect = shown("effect", '{{ printf "%+.1f" .Value }} sd')
-    return f"{shown('before', number)} → {shown('after', number)} ({effect})"
+    return f"{shown('before', number)} → {shown('after', number)}", effect
 
 
 def plain_name(label: str) -> str:
     """A label's value as words: ``queue full``."""
     return f"{{{{ reReplaceAll `_` ` ` .Labels.{label} }}}}"
+
+
+def named(label: str, names: Mapping[str, str]) -> str:
+    """The word for a label's value; a value without one as it is."""
+    cases = ((f"eq .Labels.{label} `{value}`", name) for value, name in names.items())
+    return f"{first_of(cases)}{{{{ else }}}}{{{{ .Labels.{label} }}}}{{{{ end }}}}"

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from exporters.alert_templates import (
     NEXT,
     SELECT,
-    change,
     first_of,
     listed,
+    moved,
+    named,
     plain_name,
     query,
     sentence,
     when,
 )
+from monitor.records.statistic_names import PHRASES
 
 HEADS_SHOWN = 3
 
@@ -83,9 +85,9 @@ def cause() -> str:
 
 def effect() -> str:
     """Whether it matters: how far the predictions moved, and how urgent headwatch finds it."""
-    moved = measures("prediction", lead="Largest change of the predictions: ", count=1)
+    predictions = measures("prediction", lead="Largest change of the predictions: ", count=1)
     harm = first_of((f"eq $labels.severity `{name}`", sentence(said)) for name, said in _HARM.items())
-    return f"{moved}{harm}{{{{ end }}}}"
+    return f"{predictions}{harm}{{{{ end }}}}"
 
 
 def first_step(causes: Sequence[str]) -> str:
@@ -107,13 +109,14 @@ def action() -> str:
 
 
 def heads(lead: str) -> str:
-    """``lead`` and the strongest of the named heads, before and after; nothing where none is measured."""
+    """``lead`` and the strongest of the named heads, before and after."""
     # Without a count topk would fail, and its error would stand in the message.
-    named = f"scalar(max(clamp(headwatch_heads_drifted{{<model>}}, 1, {HEADS_SHOWN}) or vector(1)))"
-    labels = ("layer", "head", "statistic")
-    name = f"L{{{{ .Labels.layer }}}}H{{{{ .Labels.head }}}} {plain_name('statistic')}"
-    shown = f"{name} {change('head', labels)}"
-    return listed(f"topk({named}, headwatch_head_evidence{{<model>}})", shown, lead=lead)
+    count = f"scalar(max(clamp(headwatch_heads_drifted{{<model>}}, 1, {HEADS_SHOWN}) or vector(1)))"
+    values, effect = moved("head", ("layer", "head", "statistic"))
+    name = "L{{ .Labels.layer }}H{{ .Labels.head }}"
+    shown = f"{name} ({named('statistic', PHRASES)} {values}, {effect})"
+    strongest = f"topk({count}, headwatch_head_evidence{{<model>}})"
+    return listed(strongest, shown, lead=lead, otherwise="Which heads is not known at the moment.")
 
 
 def heads_counted() -> str:
@@ -139,7 +142,8 @@ def tokens() -> str:
 def measures(channel: str, *, lead: str, count: int) -> str:
     """``lead`` and the measures of a channel that moved most, before and after."""
     effects = f'abs(headwatch_measure_effect{{channel="{channel}", <model>}})'
-    shown = f"{plain_name('measure')} {change('measure', ('channel', 'measure'))}"
+    values, by = moved("measure", ("channel", "measure"))
+    shown = f"{plain_name('measure')} {values} ({by})"
     return listed(f"topk({count}, {effects})", shown, lead=lead)
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exporters.severity_words import alert_severity
-from exporters.verdict_text import alarmed, changed, head_name, suspected, utc
+from exporters.verdict_text import alarmed, changed, head_changed, head_name, suspected, utc
 
 Json = Mapping[str, Any]
 
@@ -213,10 +213,6 @@ def _moved(name: str, channel: Json) -> str:
     return _PARTS.get(name, name)
 
 
-def _head(item: Json) -> str:
-    return f"{head_name(item)} {item['statistic']}"
-
-
 def _word(item: Json) -> str:
     return f"{_code(item['word'])} ({_share(item['before'])} → {_share(item['after'])} of the inputs)"
 
@@ -265,7 +261,7 @@ def _harm(verdict: Json) -> str:
 def _lines(channel: Json) -> Iterator[str]:
     heads = [head for head in channel["top"] if head["named"]] or channel["top"][:3]
     for head in heads[:SHOWN_HEADS]:
-        yield changed(_head(head), head)
+        yield head_changed(head)
     if len(heads) > SHOWN_HEADS:
         yield f"and {len(heads) - SHOWN_HEADS} more heads, all in verdict.json"
     for place, item in enumerate(channel["measures"][:SHOWN_MEASURES]):

@@ -131,7 +131,7 @@ def shown(url: str) -> str:
 
 
 def _channel_lines(channel: Mapping[str, Any]) -> list[str]:
-    lines = [text.changed(f"{text.head_name(head)} {head['statistic']}", head) for head in channel["top"][:3]]
+    lines = [text.head_changed(head) for head in channel["top"][:3]]
     lines += [text.changed(item["measure"], item) for item in channel["measures"][:3]]
     if channel["gained"]:
         lines.append(f"Tokens gained: {', '.join(channel['gained'][:5])}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from monitor.records.statistic_names import PHRASES
+
 Json = Mapping[str, Any]
 
 
@@ -47,8 +49,14 @@ def head_name(head: Json) -> str:
     return f"L{head['layer']}H{head['head']}"
 
 
+def head_changed(head: Json) -> str:
+    """``L3H7, the spread of its attention: 0.71 → 0.42 (-1.3 sd)``."""
+    statistic = head["statistic"]
+    return changed(f"{head_name(head)}, {PHRASES.get(statistic, statistic)}", head)
+
+
 def changed(name: str, item: Json) -> str:
-    """``L3H7 entropy: 0.71 → 0.42 (-1.3 sd)``."""
+    """``log tokens: 2.5 → 3.1 (+1.4 sd)``."""
     before, after = _number(item["before"]), _number(item["after"])
     effect = "?" if item["effect"] is None else f"{item['effect']:+.1f}"
     return f"{name}: {before} → {after} ({effect} sd)"

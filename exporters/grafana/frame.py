@@ -19,11 +19,16 @@ def dashboard(
     title: str,
     description: str,
     sections: Sections,
-    variables: Sequence[board.QueryVariable],
     *,
+    several_models: bool,
+    choices: Sequence[board.QueryVariable] = (),
     runbooks: str | None,
 ) -> str:
-    """The dashboard's JSON; ``sections``: a row's title -> its panels; ``runbooks``: their address."""
+    """The dashboard's JSON.
+
+    ``sections``: a row's title -> its panels. ``several_models``: heads and tokens can only be read for
+    one model at a time. ``choices``: what can be chosen besides. ``runbooks``: their address.
+    """
     built = (
         board.Dashboard(f"headwatch / {title}")
         .uid(uid)
@@ -44,17 +49,18 @@ def dashboard(
     built = built.with_variable(
         board.DatasourceVariable("datasource").label("Data source").type("prometheus")
     )
-    for variable in variables:
+    for variable in (*_places(several_models=several_models), *choices):
         built = built.with_variable(variable)
     for heading, panels in sections.items():
         built = built.with_row(board.Row(heading))
         for panel in panels:
             built = built.with_panel(panel)
-    return json.dumps(built.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(built.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+    # Grafana escapes a name for a regular expression only where several can be chosen.
+    return text if several_models else text.replace(r"model=~\"$model\"", r"model=\"$model\"")
 
 
-def places(*, several_models: bool) -> tuple[board.QueryVariable, ...]:
-    """Which job, instance and model; heads and tokens can only be read for one model at a time."""
+def _places(*, several_models: bool) -> tuple[board.QueryVariable, ...]:
     state = "headwatch_state"
     return (
         _values("job", "Job", f"label_values({state}, job)"),

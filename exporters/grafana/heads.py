@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.grafana.frame import Sections, choice, dashboard, places
+from exporters.grafana.frame import Sections, choice, dashboard
 from exporters.grafana.panels import (
     Panel,
     Words,
@@ -35,7 +35,8 @@ def heads(runbooks: str | None) -> str:
         "heads",
         "What the attention heads of one model do against its baseline: layers, heads, roles, importance.",
         sections,
-        (*places(several_models=False), statistics),
+        several_models=False,
+        choices=[statistics],
         runbooks=runbooks,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.grafana.frame import Sections, dashboard, places
+from exporters.grafana.frame import Sections, dashboard
 from exporters.grafana.panels import Panel, Words, limited, lines, number, states, steps, value_words
 from exporters.grafana.queries import (
     BY_MODEL,
@@ -37,7 +37,7 @@ def operations(runbooks: str | None) -> str:
         "operations",
         "headwatch itself: cost, jobs, queue, outbox, sinks, memory, and what a scrape weighs.",
         sections,
-        places(several_models=True),
+        several_models=True,
         runbooks=runbooks,
     )
 

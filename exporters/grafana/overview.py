@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporters.alert_rules import alert_rules, page_name
-from exporters.grafana.frame import Sections, dashboard, places
+from exporters.grafana.frame import Sections, dashboard
 from exporters.grafana.panels import (
     Panel,
     Words,
@@ -53,7 +53,7 @@ def overview(runbooks: str | None) -> str:
         "overview",
         "What headwatch says of each model now, since when, and whether that can be relied on.",
         sections,
-        places(several_models=True),
+        several_models=True,
         runbooks=runbooks,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.grafana.frame import Sections, dashboard, places
+from exporters.grafana.frame import Sections, dashboard
 from exporters.grafana.panels import Panel, Words, limited, lines, names_beside, stacked, steps
 from exporters.grafana.queries import equal, mean, worst
 from exporters.grafana.sdk import common_builders
@@ -28,7 +28,7 @@ def tokens(runbooks: str | None) -> str:
         "Which tokens drive one model, whether the explanations agree, what it predicts, and what it is fed. "
         "No token is ever a label: the words stand in the episode's run in MLflow.",
         sections,
-        places(several_models=False),
+        several_models=False,
         runbooks=runbooks,
     )
 

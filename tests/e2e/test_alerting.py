@@ -147,7 +147,8 @@ def test_drift_reaches_the_chat_as_one_readable_message(stack):
             "WARNING: Attention heads of sentiment have drifted (first of 2 alerts)",
             f"""\
 - Attention heads of sentiment have drifted. 2 heads are named, strongest first: \
-L3H7 entropy 0.71 → 0.42 (-1.3 sd), L5H0 first 0.12 → 0.31 (+0.9 sd).
+L3H7 (the spread of its attention 0.71 → 0.42, -1.3 sd), \
+L5H0 (attention on the first token 0.12 → 0.31, +0.9 sd).
 - Tokens that drive sentiment have changed. Tokens seen clearly more often: 1, less often: 1. \
 The evidence names them.
 Since: {SINCE}
@@ -189,7 +190,8 @@ def test_a_changed_model_wakes_somebody_once_and_inhibits_what_it_explains(stack
             "CRITICAL: sentiment gives other results than when its baseline was made",
             f"""\
 The fixed probe inputs give other results than they did. Most in \
-L3H7 entropy 0.71 → 0.42 (-1.3 sd), L5H0 first 0.12 → 0.31 (+0.9 sd).
+L3H7 (the spread of its attention 0.71 → 0.42, -1.3 sd), \
+L5H0 (attention on the first token 0.12 → 0.31, +0.9 sd).
 Since: {SINCE}
 Cause: model (its files are not those that the baseline was made with).
 Effect: Largest change of the predictions: p(positive) 0.51 → 0.52 (+0.0 sd). Look at it now.

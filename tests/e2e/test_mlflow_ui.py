@@ -77,7 +77,10 @@ def test_the_note_unfolds_to_heads_words_and_everything_else_to_look_at(
 ) -> None:
     page.goto(drifting.evidence_url)
     page.get_by_text("Show more").click()
-    for text in ("L1H2 entropy: 0.504 → 0.619", "words gained: cucumber (0 % → 29 % of the inputs)"):
+    for text in (
+        "L1H2, the spread of its attention: 0.504 → 0.619",
+        "words gained: cucumber (0 % → 29 % of the inputs)",
+    ):
         expect(page.get_by_role("listitem").filter(has_text=text)).to_be_visible()
     runbook = page.get_by_role("link", name="head drift")
     expect(runbook).to_have_attribute("href", "https://wiki.example/headwatch/head-drift.md")

@@ -30,7 +30,10 @@ SERVING = {
     "cause": "serving (the replay behaves as before, and the server's answers differ from it).",
     "action": "Compare the server's revision, preprocessing and tokenizer with the sidecar's.",
 }
-STRONGEST = "L3H7 entropy 0.71 → 0.42 (-1.3 sd), L5H0 first 0.12 → 0.31 (+0.9 sd)."
+STRONGEST = (
+    "L3H7 (the spread of its attention 0.71 → 0.42, -1.3 sd), "
+    "L5H0 (attention on the first token 0.12 → 0.31, +0.9 sd)."
+)
 HEADS = f"2 heads are named, strongest first: {STRONGEST}"
 HARM = {
     "critical": "Look at it now.",
@@ -193,7 +196,7 @@ def _restart(steps):
         "head-drift",
         {
             "summary": "Attention heads of sentiment have drifted",
-            "description": "",
+            "description": "Which heads is not known at the moment.",
             "since": "2026-09-21 14:15 UTC",
             "cause": DATA["cause"],
             "effect": HARM["warning"],

@@ -19,8 +19,9 @@ VARIABLES = {
 }
 
 
-def filled_in(text: str) -> str:
-    """An expression or a title without variables."""
+def filled_in(text: str, model: str = "sentiment") -> str:
+    """An expression or a title without variables; ``model``: which one, where there can be only one."""
+    text = text.replace('="$model"', f'="{model}"')
     for variable, value in VARIABLES.items():
         text = text.replace(variable, value)
     return text
@@ -28,18 +29,19 @@ def filled_in(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Promql:
-    """A Prometheus at ``url``."""
+    """A Prometheus at ``url``; ``model``: the one that the dashboards of a single model show."""
 
     url: str
+    model: str
 
     def instant(self, expression: str, *, at: float | None = None) -> list[Series]:
         """The series of an expression now, or ``at`` a time in seconds."""
-        asked = {"query": filled_in(expression)}
+        asked = {"query": filled_in(expression, self.model)}
         return self._ask("query", asked if at is None else {**asked, "time": at})
 
     def over(self, expression: str, start: float, end: float, step: float) -> list[Series]:
         """The series of an expression between two times, in seconds."""
-        asked = {"query": filled_in(expression), "start": start, "end": end, "step": step}
+        asked = {"query": filled_in(expression, self.model), "start": start, "end": end, "step": step}
         return self._ask("query_range", asked)
 
     def _ask(self, path: str, asked: dict[str, Any]) -> list[Series]:

@@ -213,14 +213,21 @@ def test_target_promql_rule(expression):
     promql.parse(filled_in(expression))
 
 
-@TARGET
-def test_target_job_and_instance_rule(expression):
+@PANEL
+def test_target_job_and_instance_rule(board, panel):
     """And headwatch's own: the model that was chosen, wherever a series has one."""
-    for selector, _, _ in selectors(promql.parse(expression.replace("$__rate_interval", "5m"))):
-        wanted = {("job", "MatchOp.Re", "$job"), ("instance", "MatchOp.Re", "$instance")}
-        if selector.name == "ALERTS" or "model" in getattr(METRICS.get(selector.name), "labels", ()):
-            wanted.add(("model", "MatchOp.Re", "$model"))
-        assert wanted <= matchers(selector), selector.name
+    for target in panel.get("targets", []):
+        for selector, _, _ in selectors(promql.parse(target["expr"].replace("$__rate_interval", "5m"))):
+            wanted = {("job", "MatchOp.Re", "$job"), ("instance", "MatchOp.Re", "$instance")}
+            if selector.name == "ALERTS" or "model" in getattr(METRICS.get(selector.name), "labels", ()):
+                wanted.add(("model", model_matcher(board), "$model"))
+            assert wanted <= matchers(selector), selector.name
+
+
+def model_matcher(board):
+    """Grafana escapes a name for a regular expression only where several can be chosen."""
+    (several,) = [item["multi"] for item in board["templating"]["list"] if item["name"] == "model"]
+    return "MatchOp.Re" if several else "MatchOp.Equal"
 
 
 @TARGET
@@ -322,7 +329,8 @@ def test_alerts_the_onset_and_other_revisions_are_marked_in_every_chart(board):
     assert marks["Drift began"]["useValueForTime"] is True
     for item in marks.values():
         for selector, _, _ in selectors(promql.parse(item["expr"])):
-            assert {("job", "MatchOp.Re", "$job"), ("model", "MatchOp.Re", "$model")} <= matchers(selector)
+            wanted = {("job", "MatchOp.Re", "$job"), ("model", model_matcher(board), "$model")}
+            assert wanted <= matchers(selector)
             assert selector.name in {*METRICS, *NOT_OURS}
 
 

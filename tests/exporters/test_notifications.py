@@ -39,9 +39,9 @@ def test_an_alarm_and_its_end_arrive_as_plain_sentences():
             (
                 "Two attention heads of sentiment behave differently; the data changed, not the model.\n"
                 "Since 2026-09-21 15:10 UTC, seen in window 12 (200 samples).\n"
-                "L3H7 entropy: 0.71 → 0.42 (-1.3 sd)\n"
-                "L5H0 first: 0.12 → 0.31 (+0.9 sd)\n"
-                "L1H4 self: 0.21 → 0.22 (+0.1 sd)\n"
+                "L3H7, the spread of its attention: 0.71 → 0.42 (-1.3 sd)\n"
+                "L5H0, attention on the first token: 0.12 → 0.31 (+0.9 sd)\n"
+                "L1H4, attention on the token itself: 0.21 → 0.22 (+0.1 sd)\n"
                 "Tokens gained: refund\n"
                 "Tokens lost: #0123456789abcdef\n"
                 "Do: Find out who sends the changed inputs. "

@@ -75,7 +75,7 @@ def drifting(folder: Path) -> Iterator[Scene]:
     ):
         began = time.time()
         _play(watch, _served_labels(model))
-        prometheus = Promql(server.url)
+        prometheus = Promql(server.url, model.name)
         wait_for(
             "the alarm fires and the evidence is delivered",
             lambda: _arrived(prometheus),
