@@ -45,7 +45,7 @@ def _stale(cadence: Cadence) -> Operation:
                 starting=f"The sidecar has been starting for over {words(cadence.patience)}.",
                 silent=f"Prometheus has had no fresh numbers from the sidecar for over "
                 f"{words(cadence.patience)}.",
-                absent=f"Prometheus has seen no sidecar at all for {words(cadence.gone)}.",
+                absent=f"Prometheus has no sidecar in its data of the last {words(cadence.gone)}.",
             )
             + " Silence about drift means nothing until this is over."
         ),
@@ -108,7 +108,7 @@ def _sink_failing(cadence: Cadence) -> Operation:
             "critical": (f"({failing}) and {ON} ({lost})", cadence.hold),
         },
         summary=f"Evidence about {MODEL} does not reach {{{{ $labels.sink }}}}",
-        changed="{{ $labels.sink }} has taken nothing and refused {{ $value | humanize }} deliveries in "
+        changed="{{ $labels.sink }} has taken nothing, and {{ $value | printf `%.0f` }} deliveries failed in "
         f"{words(cadence.tries)}. " + text(tell.outbox(f"headwatch_outbox_dropped_total[{tries}]")),
         action="See whether {{ $labels.sink }} is up and still takes the credentials; the sidecar's log says "
         "what it answered.",
@@ -116,17 +116,20 @@ def _sink_failing(cadence: Cadence) -> Operation:
 
 
 def _samples_dropped(cadence: Cadence) -> Operation:
-    lost = f"headwatch_samples_dropped_total[{duration(cadence.rate)}]"
-    dropped, received = (
-        f"sum {BY} (increase(headwatch_samples_{name}_total[{duration(cadence.rate)}]))"
-        for name in ("dropped", "received")
-    )
-    share = f"{dropped} / {received}"
+    during = f"[{duration(cadence.rate)}]"
+    received = f"sum {BY} (increase(headwatch_samples_received_total{during})) > 0"
+
+    def share(*besides: str) -> str:
+        dropped = f'headwatch_samples_dropped_total{{reason!~"{"|".join((tell.NO_SAMPLE, *besides))}"}}'
+        return f"sum {BY} (increase({dropped}{during})) / ({received})"
+
+    lost = f"headwatch_samples_dropped_total{during}"
     return Operation(
         alert="HeadwatchSamplesDropped",
         conditions={
-            "warning": (f"{share} > {WORTH_A_WARNING:g}", cadence.hold),
-            "critical": (f"{share} > {WORTH_WAKING:g}", cadence.hold),
+            "warning": (f"{share()} > {WORTH_A_WARNING:g}", cadence.hold),
+            # What little traffic leaves behind is thrown away by the hour, and harms nobody at night.
+            "critical": (f"{share('expired')} > {WORTH_WAKING:g}", cadence.hold),
         },
         summary=f"Samples of {MODEL} are dropped",
         changed="{{ $value | humanizePercentage }} of the samples that arrived in "

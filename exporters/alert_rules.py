@@ -122,9 +122,7 @@ _DRIFT = (
         channels="heads|rollout",
         summary=f"Attention heads of {MODEL} have drifted",
         changed=say.in_alarm("heads", say.heads(say.heads_counted()))
-        + say.in_alarm(
-            "rollout", say.measures("rollout", lead="The flow of attention moved most in ", count=1)
-        ),
+        + say.in_alarm("rollout", say.measures("rollout", lead="Most changed: ", count=1)),
         dashboard="heads",
     ),
     _Drift(
@@ -159,7 +157,7 @@ _DRIFT = (
         alert="HeadwatchServingMismatch",
         channels="fidelity",
         summary=f"{MODEL} is served differently from its replay",
-        changed=say.agreement(),
+        changed=say.agreement() + say.measures("fidelity", lead="Most changed: ", count=1),
         dashboard="tokens",
     ),
 )

@@ -21,7 +21,7 @@ from exporters.alert_templates import (
     sentence,
     when,
 )
-from monitor.records.statistic_names import PHRASES
+from monitor.records.statistic_names import MEASURES, PHRASES
 
 HEADS_SHOWN = 3
 
@@ -41,12 +41,12 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
     ),
     "data": (
         "the inputs changed, and nothing says that the model did",
-        "Find out who sends the changed inputs. If they are to stay, run headwatch baseline promote.",
+        "Find out who sends the changed inputs. To keep them: headwatch baseline promote --config FILE.",
     ),
 }
 _UNKNOWN = "Read the runbook; the cause is not known yet."
 # Beside another cause, less can be said of the data.
-_DATA_TOO = "not all of it comes from that"
+_DATA_TOO = "the inputs drift as well"
 _EXPECTED = {
     "rollout": "A rollout was declared, so a change of the model is expected.",
     "upgrade": "Libraries, precision or device were upgraded, so other numbers are expected.",
@@ -116,7 +116,7 @@ def heads(lead: str) -> str:
     name = "L{{ .Labels.layer }}H{{ .Labels.head }}"
     shown = f"{name} ({named('statistic', PHRASES)} {values}, {effect})"
     strongest = f"topk({count}, headwatch_head_evidence{{<model>}})"
-    return listed(strongest, shown, lead=lead, otherwise="Which heads is not known at the moment.")
+    return listed(strongest, shown, lead=lead, otherwise="It is not known yet which heads.")
 
 
 def heads_counted() -> str:
@@ -135,7 +135,7 @@ def tokens() -> str:
         f"{{{{ range {query(f'headwatch_tokens_{name}{{<model>}}')} }}}}{{{{ .Value }}}}{{{{ end }}}}"
         for name in ("gained", "lost")
     )
-    said = f"Tokens seen clearly more often: {gained}, less often: {lost}. The evidence names them."
+    said = f"Words seen clearly more often: {gained}, less often: {lost}. The evidence names them."
     return when("headwatch_tokens_gained{<model>}", sentence(said))
 
 
@@ -143,7 +143,7 @@ def measures(channel: str, *, lead: str, count: int) -> str:
     """``lead`` and the measures of a channel that moved most, before and after."""
     effects = f'abs(headwatch_measure_effect{{channel="{channel}", <model>}})'
     values, by = moved("measure", ("channel", "measure"))
-    shown = f"{plain_name('measure')} {values} ({by})"
+    shown = f"{named('measure', MEASURES[channel])} {values} ({by})"
     return listed(f"topk({count}, {effects})", shown, lead=lead)
 
 

@@ -12,6 +12,9 @@ _DROPPED = {
     "window.samples.",
     "unauthorized": "A sender has no valid token: give it the one in ingest.token_file.",
 }
+NO_SAMPLE = "answer_unreadable"
+"""The reason for which no sample is lost, only what the server answered to it."""
+
 _REFUSED = "Send one request by hand: the answer says what is wrong with it."
 
 
@@ -26,7 +29,9 @@ def outbox(dropped: str) -> str:
 
 def most_dropped(dropped: str) -> str:
     """The commonest reason, in the middle of a sentence; ``dropped``: the counter over a range."""
-    return f"{{{{ range {_commonest(dropped)} }}}}, most of them for {plain_name('reason')}{{{{ end }}}}"
+    return (
+        f"{{{{ range {_commonest(dropped)} }}}}, most of them because of {plain_name('reason')}{{{{ end }}}}"
+    )
 
 
 def against_dropping(dropped: str) -> str:
@@ -52,4 +57,5 @@ def by_state(*, stale: str, starting: str, silent: str, absent: str) -> str:
 
 
 def _commonest(dropped: str) -> str:
-    return query(f"topk(1, increase({dropped.replace('[', '{<model>}[')}) > 0)")
+    chosen = dropped.replace("[", f'{{reason!="{NO_SAMPLE}", <model>}}[')
+    return query(f"topk(1, increase({chosen}) > 0)")

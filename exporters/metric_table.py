@@ -113,9 +113,17 @@ _TABLE: dict[str, dict[str, tuple[Kind, tuple[str, ...], str]]] = {
             _HEAD,
             "Change of a top head's statistic in standard deviations of the baseline.",
         ),
-        "head_evidence": ("gauge", _HEAD, "Natural logarithm of the evidence against a top head."),
+        "head_evidence": (
+            "gauge",
+            _HEAD,
+            "Evidence against a top head: natural logarithm; of a changed model its change in sd.",
+        ),
         "head_before": ("gauge", _HEAD, "Mean of a top head's statistic in the baseline."),
-        "head_after": ("gauge", _HEAD, "Mean of a top head's statistic in the last window."),
+        "head_after": (
+            "gauge",
+            _HEAD,
+            "Mean of a top head's statistic since its evidence began to rise (16 windows at most).",
+        ),
         "head_importance_ratio": ("gauge", _HEAD, "A top head's share of the model's head importance."),
         "heads_role_changed": (
             "gauge",
@@ -177,7 +185,11 @@ _TABLE: dict[str, dict[str, tuple[Kind, tuple[str, ...], str]]] = {
             "Change of a channel's measure in standard deviations of the baseline.",
         ),
         "measure_before": ("gauge", _MEASURE, "Mean of a channel's measure in the baseline."),
-        "measure_after": ("gauge", _MEASURE, "Mean of a channel's measure in the last window."),
+        "measure_after": (
+            "gauge",
+            _MEASURE,
+            "Mean of a channel's measure since its evidence began to rise (16 windows at most).",
+        ),
         "attribution_samples": ("gauge", ("model",), "Samples in the last run of Integrated Gradients."),
         "attribution_unconverged_ratio": (
             "gauge",

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exporters.severity_words import alert_severity
-from exporters.verdict_text import alarmed, changed, head_changed, head_name, suspected, utc
+from exporters.verdict_text import alarmed, head_changed, head_name, measure_changed, suspected, utc
 
 Json = Mapping[str, Any]
 
@@ -130,7 +130,7 @@ def _details(verdict: Json) -> list[str]:
     for name in alarmed(verdict):
         channel = verdict["channels"][name]
         lines = [f"**{name}**: evidence {channel['evidence']:.1f}, limit {channel['limit']:.1f}"]
-        lines += [f"- {line}" for line in _lines(channel)]
+        lines += [f"- {line}" for line in _lines(name, channel)]
         blocks.append("\n".join([lines[0], "", *lines[1:]] if lines[1:] else lines))
     return blocks
 
@@ -258,7 +258,7 @@ def _harm(verdict: Json) -> str:
     return "; ".join(said)
 
 
-def _lines(channel: Json) -> Iterator[str]:
+def _lines(name: str, channel: Json) -> Iterator[str]:
     heads = [head for head in channel["top"] if head["named"]] or channel["top"][:3]
     for head in heads[:SHOWN_HEADS]:
         yield head_changed(head)
@@ -266,7 +266,7 @@ def _lines(channel: Json) -> Iterator[str]:
         yield f"and {len(heads) - SHOWN_HEADS} more heads, all in verdict.json"
     for place, item in enumerate(channel["measures"][:SHOWN_MEASURES]):
         if place == 0 or abs(item["effect"] or 0.0) >= FAINT:
-            yield changed(item["measure"], item)
+            yield measure_changed(name, item)
     words = {item["word"]: item for item in channel["words"]}
     for kind in ("gained", "lost"):
         shown = [_word(words[word]) for word in channel[kind][:SHOWN_WORDS]]

@@ -105,7 +105,7 @@ def body(payload: Mapping[str, Any], *, evidence: str | None = None, runbooks: s
         began = text.utc(verdict["since_time"] or verdict["start"])
         lines.append(f"Since {began}, seen in window {verdict['index']} ({verdict['samples']} samples).")
         for name in text.alarmed(verdict):
-            lines += _channel_lines(verdict["channels"][name])
+            lines += _channel_lines(name, verdict["channels"][name])
         if verdict["severity"] in ("page", "ticket"):
             lines.append(f"Do: {first_step(verdict['causes'])}")
     if evidence:
@@ -130,9 +130,9 @@ def shown(url: str) -> str:
     return f"{parts.scheme or 'a line without a scheme'}://{host or '...'}"
 
 
-def _channel_lines(channel: Mapping[str, Any]) -> list[str]:
+def _channel_lines(name: str, channel: Mapping[str, Any]) -> list[str]:
     lines = [text.head_changed(head) for head in channel["top"][:3]]
-    lines += [text.changed(item["measure"], item) for item in channel["measures"][:3]]
+    lines += [text.measure_changed(name, item) for item in channel["measures"][:3]]
     if channel["gained"]:
         lines.append(f"Tokens gained: {', '.join(channel['gained'][:5])}")
     if channel["lost"]:

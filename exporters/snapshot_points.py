@@ -96,7 +96,11 @@ def _channel_points(model: str, channel: ChannelVerdict) -> Iterator[Point]:
 
 
 def _head_points(model: str, verdict: Verdict, top_heads: int) -> Iterator[Point]:
-    every = [item for channel in verdict.channels.values() for item in channel.heads]
+    # What a changed model does to the traffic's heads follows from what it does to the fixed probe inputs,
+    # and the probe's evidence, in sd, is no logarithm that could be ranked with the others'.
+    probe = verdict.channels.get("model")
+    told = [probe] if probe is not None and probe.alarm and probe.heads else verdict.channels.values()
+    every = [item for channel in told for item in channel.heads]
     yield "heads_drifted", (model,), len({item.head for item in every if item.named})
     strongest: dict[tuple[str, str], HeadEvidence] = {}
     for item in sorted(every, key=lambda item: -item.evidence):

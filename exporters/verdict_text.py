@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from monitor.records.statistic_names import PHRASES
+from monitor.records.statistic_names import PHRASES, measured
 
 Json = Mapping[str, Any]
 
@@ -55,8 +55,13 @@ def head_changed(head: Json) -> str:
     return changed(f"{head_name(head)}, {PHRASES.get(statistic, statistic)}", head)
 
 
+def measure_changed(channel: str, item: Json) -> str:
+    """``share of unknown tokens: 0.012 → 0.03 (+0.6 sd)``."""
+    return changed(measured(channel, item["measure"]), item)
+
+
 def changed(name: str, item: Json) -> str:
-    """``log tokens: 2.5 → 3.1 (+1.4 sd)``."""
+    """``name: 2.5 → 3.1 (+1.4 sd)``."""
     before, after = _number(item["before"]), _number(item["after"])
     effect = "?" if item["effect"] is None else f"{item['effect']:+.1f}"
     return f"{name}: {before} → {after} ({effect} sd)"

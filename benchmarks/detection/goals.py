@@ -192,6 +192,7 @@ _LINES: Mapping[str, Any] = {
     "quiet": _quiet,
     "sizes": _null("windows of 30-1,000, baselines of 100-2,000", "baseline_samples", "window"),
     "simulation": _null("simulated wobble of 0-.2 sd, windows of 30-1,000", "wobble", "wobble_sd", "window"),
+    "learnt": _null("every window wobbles by 0-.3 sd, the default baseline of a week", "wobble", "wobble_sd"),
     "wobble": _wobble,
     "delays": _delays,
     "localisation": _localisation,

@@ -102,6 +102,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "simulation": Part(
             measure=_of_sizes(_simulated), figures=_null_figures("wobble", "wobble_sd", "window")
         ),
+        "learnt": Part(measure=_of_sizes(_simulated), figures=_null_figures("wobble", "wobble_sd", "window")),
         "wobble": Part(measure=_wobbling, figures=_null_figures("world", "scenario", "false_alarms")),
         "delays": Part(measure=_of_scenario(delays.told), figures=delays.figures),
         "localisation": Part(measure=_localised, figures=localisation.figures),

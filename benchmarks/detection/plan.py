@@ -18,6 +18,7 @@ RATES = ("1 per 100 windows", "1 per 1000 windows", "1 per 8640 windows")
 SIZES = (30, 50, 100, 200, 500, 1000)
 BASELINES = (100, 300, 500, 1000, 2000)
 WOBBLES = (0.0, 0.05, 0.1, 0.15, 0.2)
+LEARNT_WOBBLES = (0.0, 0.05, 0.1, 0.2, 0.3)
 WINDOW = 200
 MAIN, DECODER = "sentiment", "smollm2"
 IMAGINARY = "simulation"
@@ -126,6 +127,19 @@ def _simulation() -> Iterator[Piece]:
             )
 
 
+def _learnt() -> Iterator[Piece]:
+    """The baseline that the sidecar learns by default, where every window wobbles: 320 windows over 8."""
+    kinds = [(kind, wobble) for kind in KINDS for wobble in LEARNT_WOBBLES if wobble or kind == KINDS[0]]
+    for kind, wobble in kinds:
+        for seed in range(8):
+            arguments = {"seed": seed, "false_alarms": RATES[0], "kind": kind, "wobble": wobble}
+            yield Piece(
+                part="learnt",
+                world=IMAGINARY,
+                arguments={**arguments, "learnt": True, "sizes": {WINDOW: 40}},
+            )
+
+
 def _wobble() -> Iterator[Piece]:
     """75 windows of each of 8 baselines (25 on the second encoder), at two rates of false alarms."""
     for world in worlds():
@@ -209,6 +223,7 @@ PIECES: Mapping[str, Callable[[], Iterator[Piece]]] = MappingProxyType(
         "quiet": _quiet,
         "sizes": _sizes,
         "simulation": _simulation,
+        "learnt": _learnt,
         "wobble": _wobble,
         "delays": _delays,
         "localisation": _localisation,
@@ -230,6 +245,12 @@ SMOKE: Sequence[Piece] = (
         world=IMAGINARY,
         smoke=True,
         arguments={**SMALL, "kind": "own", "wobble": 0.15, "sizes": {50: 3}},
+    ),
+    Piece(
+        part="learnt",
+        world=IMAGINARY,
+        smoke=True,
+        arguments={**SMALL, "kind": "own", "wobble": 0.1, "learnt": True, "sizes": {50: 3}},
     ),
     Piece(
         part="wobble",

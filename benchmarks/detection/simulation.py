@@ -3,13 +3,16 @@
 Feature j of sample i in window t: x = .6 f_i + .8 e_ij + m_tj, with f, e standard normal and m_tj of
 standard deviation ``wobble``: one value for all features (kind ``common``, as a mix of texts moves
 them) or one for each by itself (``own``, 216 directions at once). The baseline of 2,000 samples is 20
-blocks of 100, each with a wobble of its own, so that there is something to learn from.
+blocks of 100, each with a wobble of its own, so that there is something to learn from; or what the
+sidecar learns by default from a week of windows of 200 in five minutes, each with a wobble of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -18,19 +21,34 @@ from benchmarks.detection.judging import fitted
 from benchmarks.detection.null import Row, counted
 from benchmarks.detection.pools import Pool, World
 from benchmarks.detection.streams import BASELINE_SAMPLES
+from monitor.config.configuration import BaselineSettings
 from monitor.drift.blocks import BLOCKS
+from monitor.live.learning import LiveBaseline
+from monitor.privacy import WordPrivacy
 from monitor.records import INPUT_MEASURES, STATISTICS, Features, ModelIdentity
+from monitor.state.settings import StateSettings, WindowSettings
+from monitor.state.store import StateStore
 
 Kind = Literal["common", "own"]
 KINDS: Sequence[Kind] = ("common", "own")
 LAYERS, HEADS, STATISTICS_WATCHED = 6, 12, 3
 
 
-def simulated(*, seed: int, kind: Kind, wobble: float, size: int, windows: int, false_alarms: str) -> Row:
-    """One baseline's share of a null figure."""
+def simulated(
+    *,
+    seed: int,
+    kind: Kind,
+    wobble: float,
+    size: int,
+    windows: int,
+    false_alarms: str,
+    learnt: bool = False,
+) -> Row:
+    """One baseline's share of a null figure; ``learnt``: as the sidecar learns it."""
     draw = np.random.default_rng([seed, KINDS.index(kind), round(1000 * wobble)])
     block = BASELINE_SAMPLES // BLOCKS
-    parts = [_samples(draw, block, kind, wobble) for _ in range(BLOCKS)]
+    sizes = _learnt_sizes() if learnt else [block] * BLOCKS
+    parts = [_samples(draw, count, kind, wobble) for count in sizes]
     baseline = Pool(
         features=Features.concatenate([part.features for part in parts]),
         pooled=np.concatenate([part.pooled for part in parts]),
@@ -46,6 +64,32 @@ def simulated(*, seed: int, kind: Kind, wobble: float, size: int, windows: int, 
         "baseline_samples": len(baseline),
         **counted(detector, (_samples(draw, size, kind, wobble) for _ in range(windows))),
     }
+
+
+@lru_cache(maxsize=1)
+def _learnt_sizes() -> list[int]:
+    """How many samples the sidecar takes, with its defaults, from each window that it learns from."""
+    window, settings = WindowSettings(), BaselineSettings()
+    now = 0.0
+    taken: list[int] = []
+    with TemporaryDirectory() as folder:
+        store = StateStore(
+            Path(folder) / "state.sqlite", settings=StateSettings(), window=window, clock=lambda: now
+        )
+        learning = LiveBaseline(
+            store=store,
+            privacy=WordPrivacy(key=bytes(32)),
+            window=window,
+            settings=settings,
+            clock=lambda: now,
+        )
+        draw = np.random.default_rng(0)
+        while not learning.complete():
+            now += window.duration
+            taken.append(min(window.samples, learning.quota()))
+            learning.add(_samples(draw, taken[-1], KINDS[0], 0.0).features)
+        store.close()
+    return [count for count in taken if count]
 
 
 @lru_cache(maxsize=1)

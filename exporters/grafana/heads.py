@@ -82,8 +82,8 @@ def _maps() -> list[Panel]:
     change = Words(
         shows="Layer by time: the largest change of a head's statistic in each layer, in standard deviations "
         "of the baseline. Dark is unchanged (chance gives 0.3), the brightest is 2 and more.",
-        bad="bright cells that stay. One layer alone points at its weights; the early layers together at "
-        "inputs of another form; the late ones at other topics.",
+        bad="bright cells that stay. One layer alone points at its weights, all layers together at the "
+        "inputs. Longer inputs move it too.",
         then="open the episode's head map in MLflow for layer by head.",
     )
     profile = Words(

@@ -85,7 +85,7 @@ def _now() -> list[Panel]:
     )
     named = Words(
         shows="How many attention heads are named as drifted. The naming errs in few of them.",
-        bad="above 0 (orange). Few heads in one layer point at weights, many in early layers at inputs.",
+        bad="above 0 (orange). Few heads in one layer point at weights, many in all layers at inputs.",
         then="open the dashboard headwatch / heads.",
     )
     last = Words(

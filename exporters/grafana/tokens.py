@@ -192,19 +192,22 @@ def _predictions() -> list[Panel]:
         then="read the table beside it for the numbers.",
     )
     moved = Words(
-        shows="The same measures now: the mean of each in the baseline and in the last window, and how far "
-        "it moved either way, in standard deviations of the baseline. The largest move stands first.",
+        shows="The same measures now: the mean of each in the baseline and since the evidence began to rise, "
+        "and how far it moved either way, in standard deviations of the baseline. The largest stands first.",
         bad="moved by more than 0.2.",
         then="the measure that moved most names the kind of change: a probability, a length, unknown tokens.",
     )
     fidelity = Words(
         shows="The share of served labels that the replay gives too.",
-        bad="below 99 % (dashed): the server does something that its own files do not.",
+        bad="it leaves the baseline's line downwards: the server does something that its own files do not.",
         then="compare preprocessing, version and precision of the inference server.",
         empty="no window judged yet, or requests without the server's prediction",
     )
     baseline, window = (
         mean("prediction_mix_ratio", "label", where=equal("when", when)) for when in ("baseline", "window")
+    )
+    usual = mean(
+        "measure_before", where=f"{equal('channel', 'fidelity')}, {equal('measure', 'label_differs')}"
     )
     both = rows(
         "Prediction mix before and after",
@@ -218,9 +221,13 @@ def _predictions() -> list[Panel]:
     return [
         stacked(lines("Prediction mix", mix, SHARE, 10, (window, "{{label}}"))),
         both,
-        limited(
-            lines("Agreement with the server", fidelity, SHARE, 8, (mean("fidelity_ratio"), "{{model}}")),
-            0.99,
+        lines(
+            "Agreement with the server",
+            fidelity,
+            SHARE,
+            8,
+            (mean("fidelity_ratio"), "window"),
+            (f"1 - {usual}", "baseline"),
         ).max(1),
         names_beside(
             lines(

@@ -17,6 +17,7 @@ from monitor.drift.fidelity import Fidelity, fit_fidelity
 from monitor.drift.measures import Measures, fit_measures
 from monitor.drift.recent_inputs import no_inputs
 from monitor.drift.settings import DriftSettings
+from monitor.drift.severity import largest_by_chance
 from monitor.drift.state import DetectorState, ProbeState
 from monitor.drift.surprisal import Halves, surprisal
 from monitor.drift.tokens import WordBets, WordName, fit_words
@@ -51,6 +52,7 @@ class Fitted:
     importance: NDArray[np.float64]
     head_sd: NDArray[np.float64]
     prediction_sd: NDArray[np.float64]
+    prediction_skewness: NDArray[np.float64]
 
     def start(self) -> DetectorState:
         """The state of a detector that has seen nothing."""
@@ -109,9 +111,12 @@ class Fitted:
         if own is None or not len(own.recent.sizes):
             return 0.0
         means = own.recent.since(since)
-        effect = float(np.abs(means.standard).max(initial=0.0))
-        chance = 3.0 * math.sqrt(1.0 / means.samples + 1.0 / len(self.baseline.features))
-        return effect if effect >= max(self.settings.minimum_effect, chance) else 0.0
+        chance = largest_by_chance(
+            1.0 / (1.0 / means.samples + 1.0 / len(self.baseline.features)), self.prediction_skewness
+        )
+        effects = np.abs(means.standard)
+        moved = effects[effects >= np.maximum(self.settings.minimum_effect, chance)]
+        return float(moved.max(initial=0.0))
 
 
 def fit_baseline(
@@ -161,6 +166,7 @@ def fit_baseline(
         importance=_shares(features.importance),
         head_sd=features.profile.std(axis=0, dtype=np.float64),
         prediction_sd=features.prediction.std(axis=0, dtype=np.float64),
+        prediction_skewness=_skewness(features.prediction),
     )
 
 
@@ -187,6 +193,14 @@ def _measure_names(channel: ChannelName, baseline: Baseline) -> tuple[str, ...]:
             return ("top_probability", "entropy", *(f"predicted value {index}" for index in named))
         return ("top_probability", "entropy", *(f"probability of {label}" for label in named))
     return ()
+
+
+def _skewness(values: Array) -> NDArray[np.float64]:
+    """Of each column of (sample, measure); 0 for one that does not vary."""
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    standard = centred / np.maximum(centred.std(axis=0), 1e-9)
+    skewness: NDArray[np.float64] = (standard**3).mean(axis=0)
+    return skewness
 
 
 def _shares(importance: NDArray[np.floating]) -> NDArray[np.float64]:

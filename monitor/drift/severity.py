@@ -12,11 +12,32 @@ named must reach .01 sd.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from monitor.records import Cause, ChannelName, HeadEvidence, Severity
 
 SMALLEST_HEAD_HARM = 0.01
+BY_CHANCE = 0.005
+"""The chance that any measure of the predictions moves as far as what counts as moved."""
+
+
+def largest_by_chance(samples: float, skewness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far (sd) chance may move the mean of each of many measures over so many samples.
+
+    Over all of them with probability BY_CHANCE: the largest of a thousand classes moves further than
+    that of two. Rare classes are skewed, so their means stray further than normal ones (Cornish and
+    Fisher 1938, first order: z + (z^2 - 1) skewness / (6 sqrt n)).
+
+    >>> largest_by_chance(200, np.zeros(4)).round(2).tolist()
+    [0.21, 0.21, 0.21, 0.21]
+    """
+    z = -float(ndtri(BY_CHANCE / max(skewness.size, 1)))
+    return (z + (z**2 - 1) * np.abs(skewness) / (6 * math.sqrt(samples))) / math.sqrt(samples)
 
 
 def severity(

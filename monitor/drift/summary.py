@@ -17,20 +17,7 @@ from monitor.records import (
     SuspicionName,
     WordEvidence,
 )
-from monitor.records.statistic_names import PHRASES
-
-_PLAIN: Mapping[str, str] = {
-    "log_tokens": "input length (log tokens)",
-    "unknown_share": "share of unknown tokens",
-    "truncated": "share of inputs cut to the model's limit",
-    "special_tokens": "special tokens per input",
-    "tokens_per_word": "tokens per word",
-    "uppercase_share": "share of capital letters",
-    "punctuation_share": "share of punctuation",
-    "surprisal": "surprise of the words",
-    "top_probability": "confidence of the predictions",
-    "entropy": "entropy of the predictions",
-}
+from monitor.records.statistic_names import PHRASES, measured
 
 FAINT = 0.1
 """sd below which a head that is not named is no news: many of them together, or single samples, are."""
@@ -151,19 +138,16 @@ def _change(item: HeadEvidence | MeasureEvidence) -> str:
 
 
 def _fidelity(channel: ChannelVerdict) -> str:
-    by_name = {item.measure: item for item in channel.measures}
-    item = by_name.get("label_differs")
-    if item is None:
+    if not channel.measures:
         return "served and replayed predictions part"
-    return (
-        "served and replayed labels differ on "
-        f"{_share(item.after)} of the inputs (before {_share(item.before)})"
-    )
+    item = channel.measures[0]
+    part = "labels differ" if item.measure == "label_differs" else "probabilities are far apart"
+    shares = f"{_share(item.after)} of the inputs (before {_share(item.before)})"
+    return f"served and replayed {part} on {shares}"
 
 
 def _measure(channel: str, item: MeasureEvidence) -> str:
-    label = _PLAIN.get(item.measure, item.measure) if channel != "rollout" else f"rollout {item.measure}"
-    return f"{label} {_change(item)}"
+    return f"{measured(channel, item.measure)} {_change(item)}"
 
 
 def _why(causes: Sequence[Cause], changes: Changes, *, probe_known: bool, declared: bool) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
 
 from monitor.analysis.heads.survey_sums import SurveySums
 from monitor.baselines.build import build_baseline
 from monitor.config.configuration import BaselineSettings
+from monitor.drift.blocks import SCALES
 from monitor.live import evidence
 from monitor.privacy import WordPrivacy
 from monitor.records import Baseline, Features, ModelIdentity, ProbeReading
@@ -48,6 +48,7 @@ class LiveBaseline:
         self._seen: Counter[str] = Counter()
         self._parts: list[Features] = []
         self._survey = SurveySums()
+        self._taken = (-1, 0)
         for data in store.learning_features():
             arrays = evidence.load_npz(data)
             self._parts.append(Features.from_arrays(arrays))
@@ -66,15 +67,34 @@ class LiveBaseline:
     def quota(self) -> int:
         """Samples to take from the next window, so that the baseline spans its duration evenly.
 
+        They are taken together, from one window in each of the blocks that the wobble of windows is
+        read from: one sample of every window would show no difference between windows at all.
         What quiet hours left open is made up slowly, at four times the even share at most.
         """
         window, settings = self._window, self._settings
         missing = settings.samples - self.samples
         if settings.duration <= window.duration:
             return max(0, min(window.samples, missing))
-        share = settings.samples * window.duration / settings.duration
-        owed = int(np.ceil(share * (self._elapsed() / window.duration + 1))) - self.samples
-        return max(0, min(window.samples, int(np.ceil(4 * share)), owed, missing))
+        share = settings.samples / self._blocks
+        begun = self._elapsed() // (settings.duration / self._blocks) + 1
+        owed = math.ceil(share * begun) - self.samples
+        turn, taken = self._taken
+        left = math.ceil(share * self._shares_a_turn) - (taken if turn == self._turn() else 0)
+        return max(0, min(window.samples, left, owed, missing))
+
+    @property
+    def _blocks(self) -> int:
+        """Into how many parts of equal length its duration falls."""
+        return min(max(SCALES), max(1, int(self._settings.duration // self._window.duration)))
+
+    @property
+    def _shares_a_turn(self) -> float:
+        """A turn is a quarter of a block, but a window at least; four shares may be taken in a block."""
+        return max(1.0, 4 * self._window.duration * self._blocks / self._settings.duration)
+
+    def _turn(self) -> int:
+        length = max(self._window.duration, self._settings.duration / self._blocks / 4)
+        return int(self._elapsed() // length)
 
     def without_clear_words(self, features: Features) -> Features:
         """The features as they may lie on disk while the baseline is being learnt."""
@@ -107,6 +127,9 @@ class LiveBaseline:
         if not self._parts:
             self._store.set_meta("learning_since", repr(self._clock()))
         self._parts.append(features)
+        turn, taken = self._taken
+        now = self._turn()
+        self._taken = (now, len(features) + (taken if turn == now else 0))
 
     def complete(self) -> bool:
         """Whether it has lasted its duration and has its samples.

@@ -1,4 +1,4 @@
-"""What people read for the statistics of a head: the one table of their names, for every page."""
+"""What people read for statistics of heads and measures of channels: the one table of their names."""
 
 from __future__ import annotations
 
@@ -36,6 +36,45 @@ PHRASES: Mapping[str, str] = MappingProxyType(
     }
 )
 """The same within a sentence."""
+
+
+MEASURES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "rollout": {
+            "entropy": "spread of the attention flow",
+            "special_mass": "attention flow from special tokens",
+            "reach": "reach of the attention flow",
+        },
+        "input": {
+            "log_tokens": "input length (log tokens)",
+            "unknown_share": "share of unknown tokens",
+            "truncated": "share of inputs cut to the model's limit",
+            "special_tokens": "special tokens per input",
+            "tokens_per_word": "tokens per word",
+            "uppercase_share": "share of capital letters",
+            "punctuation_share": "share of punctuation",
+            "surprisal": "surprise of the words",
+        },
+        "prediction": {
+            "top_probability": "confidence of the predictions",
+            "entropy": "entropy of the predictions",
+        },
+        "fidelity": {
+            "label_differs": "share of answers with another label",
+            "probability_gap": "share of answers with a far other probability",
+        },
+    }
+)
+"""Channel -> measure -> its name. Measures that a model's labels name (``probability of X``) have none."""
+
+
+def measured(channel: str, measure: str) -> str:
+    """The name of a channel's measure; without one as it is.
+
+    >>> measured("input", "surprisal"), measured("prediction", "probability of positive")
+    ('surprise of the words', 'probability of positive')
+    """
+    return MEASURES.get(channel, {}).get(measure, measure)
 
 
 def readable(statistic: str) -> str:

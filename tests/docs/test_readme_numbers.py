@@ -57,7 +57,21 @@ def test_peers_on_quiet_windows():
     methods = ("KS heads, BH .05", "MMD of embeddings, .05", "PSI > .2 of any head")
     shares = [figure("comparison", scenario="clean, iid", method=name)["share"] for name in methods]
     first, second, third = (f"{100 * share:.1f} %" for share in shares)
-    assert f"{first}, {second} and {third}" in row("the same windows judged")
+    assert f"{first}, {second} and {third}" in row("480 quiet windows judged")
+    windows = {figure("comparison", scenario="clean, iid", method=name)["windows"] for name in methods}
+    assert windows == {480}
+    ours = figure("comparison", scenario="clean, iid", method="headwatch")
+    assert (ours["windows"], ours["share"]) == (480, 0.0)
+
+
+def test_peers_as_quiet_as_headwatch_find_no_domain_shift_of_a_tenth():
+    told = row("KS of heads, and MMD, with thresholds")
+    rows = result("detection")["parts"]["comparison"]
+    for method in ("KS heads, matched rate", "MMD of embeddings, matched rate"):
+        (found,) = [x for x in rows if (x["scenario"], x["method"]) == ("imdb 10 %", method)]
+        assert found["median_delay"] is None
+    assert figure("comparison", scenario="imdb 10 %", method="headwatch")["median_delay"] == 1
+    assert "within 60 windows (headwatch: 1)" in told
 
 
 def test_trigger_words_are_found_and_named_at_once():
@@ -70,8 +84,8 @@ def test_trigger_words_are_found_and_named_at_once():
 def test_costs():
     first, second, third = (f"{ratio('profile', tokens):.2f}" for tokens in (128, 512, 2048))
     assert f"{first} × CPU at 128 tokens, {second} × at 512, {third} × at 2,048" in row("profile")
-    both = f"{ratio('profile with gradient', 128):.2f} × and {ratio('profile with gradient', 512):.2f} ×"
-    assert both in row("the same with the gradient")
+    first, second, third = (f"{ratio('profile with gradient', tokens):.2f}" for tokens in (128, 512, 2048))
+    assert f"{first} × at 128, {second} × at 512, {third} × at 2,048" in row("the same with the gradient")
 
 
 def test_the_table_of_what_profiles_cost():
@@ -82,12 +96,16 @@ def test_the_table_of_what_profiles_cost():
         assert f"| {tokens:,} | {own['cpu_ratio']:.2f} × | " in text
         assert f" | {batches['profile with gradient', tokens]['cpu_ratio']:.2f} × | " in text
         assert f" | {own['peak_mib']:.0f} MiB ({own['peak_ratio']:.2f} ×) | " in text
+        graded = batches["profile with gradient", tokens]
+        assert f" | {graded['peak_mib']:,.0f} MiB ({graded['peak_ratio']:.1f} ×) | " in text
 
 
 def test_memory_and_attribution():
-    batches = {(x["variant"], x["tokens"]): x["peak_ratio"] for x in result("profiling")["batches"]}
-    first, second, third = (f"{batches['profile', tokens]:.2f}" for tokens in (128, 512, 2048))
-    assert f"{first} × at 128 tokens, {second} × at 512, {third} × at 2,048" in row("peak memory")
+    peaks = {(x["variant"], x["tokens"]): x["peak_mib"] for x in result("profiling")["batches"]}
+    variants = ("plain forward", "profile", "profile with gradient")
+    for tokens in (128, 2048):
+        first, second, third = (f"{peaks[name, tokens]:,.0f}" for name in variants)
+        assert f"{first}, {second} and {third} MiB at {tokens:,}" in row("peak memory")
     attribution = result("attribution")
     found, told = attribution["integrated_gradients"], row("statistics, rollout")
     assert f"{attribution['recipe_over_headwatch']:.1f} × the texts per CPU second" in told
@@ -99,6 +117,10 @@ def test_memory_and_attribution():
 def test_cycle_and_ingest():
     cycle = result("cycle")["result"]
     assert f"{cycle['cycle_samples_per_second']:.0f} samples a second" in row("a whole cycle")
-    requests = f"{cycle['ingest_requests_per_second_beside_a_cycle']:,.0f} requests a second"
-    assert requests in row("ingest while")
-    assert f"{1000 * cycle['ingest_p99_seconds_beside_a_cycle']:.1f} ms" in row("ingest while")
+    ingest, told = result("ingest"), row("ingest over")
+    full, steady = (ingest["result"][name] for name in ("full_beside_compute", "steady_beside_compute"))
+    assert f"ingest over {ingest['connections']} connections" in told
+    assert f"{full['requests_per_second']:,.0f} requests a second" in told
+    assert f"99 % within {1000 * full['p99_seconds']:.1f} ms" in told
+    assert f"at a steady {steady['requests_per_second']:.0f} a second" in told
+    assert f"within {1000 * steady['p99_seconds']:.1f} ms |" in told

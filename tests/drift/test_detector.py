@@ -271,3 +271,21 @@ def test_the_start_of_a_long_alarm_is_remembered(detector):
         state = replace(state, times=state.times_with(window, 10.0 * window))
     assert state.start_of(3) == 30.0
     assert len(state.times) == TIMES_KEPT + 1
+
+
+def test_one_of_a_hundred_classes_that_moves_by_chance_makes_no_page():
+    """The heads drift, the predictions are drawn as ever: the largest of many moves is no harm."""
+    rng = np.random.default_rng(12)
+
+    def with_classes(features):
+        classes = np.full((len(features), 100), 0.2 / 99)
+        sure = 0.7 + 0.2 * rng.random(len(features))
+        classes[np.arange(len(features)), rng.integers(100, size=len(features))] = sure
+        top = np.stack([sure, rng.random(len(features))], axis=1)
+        return replace(features, prediction=np.hstack([top, classes]).astype(np.float32))
+
+    drawn = draw_baseline(rng, 2000)
+    detector = fit(replace(drawn, features=with_classes(drawn.features)))
+    firsts = [with_classes(features) for features in draws(rng, 12, 200, head_shift=3.0)]
+    verdicts = [judge(detector, detector.start(), first, 0)[1] for first in firsts]
+    assert [verdict.severity for verdict in verdicts] == ["ticket"] * 12

@@ -123,6 +123,18 @@ def test_a_measure_is_told_with_its_effect():
     )
 
 
+@pytest.mark.parametrize(
+    ("measure", "part"),
+    [("label_differs", "labels differ"), ("probability_gap", "probabilities are far apart")],
+)
+def test_fidelity_tells_what_parts_most(measure, part):
+    item = MeasureEvidence(measure=measure, evidence=20.0, before=0.02, after=0.3, effect=2.0)
+    other = MeasureEvidence(measure="other", evidence=1.0, before=0.0, after=0.0, effect=0.0)
+    assert told(fidelity=channel("fidelity", measures=(item, other))) == (
+        f"Since window 4: served and replayed {part} on 30 % of the inputs (before 2 %); {END}"
+    )
+
+
 def test_fidelity_says_that_nothing_was_served_and_not_that_nothing_differs():
     rng = np.random.default_rng(0)
     detector = fit(draw_baseline(rng, 300, served_wrong=0.0))

@@ -149,12 +149,12 @@ def test_drift_reaches_the_chat_as_one_readable_message(stack):
 - Attention heads of sentiment have drifted. 2 heads are named, strongest first: \
 L3H7 (the spread of its attention 0.71 → 0.42, -1.3 sd), \
 L5H0 (attention on the first token 0.12 → 0.31, +0.9 sd).
-- Tokens that drive sentiment have changed. Tokens seen clearly more often: 1, less often: 1. \
+- Tokens that drive sentiment have changed. Words seen clearly more often: 1, less often: 1. \
 The evidence names them.
 Since: {SINCE}
 Cause: data (the inputs changed, and nothing says that the model did).
 Effect: Largest change of the predictions: p(positive) 0.51 → 0.52 (+0.0 sd). Look at it in working hours.
-Do: Find out who sends the changed inputs. If they are to stay, run headwatch baseline promote.
+Do: Find out who sends the changed inputs. To keep them: headwatch baseline promote --config FILE.
 Evidence: {EPISODE}
 Runbook: {RUNBOOKS}/head-drift.md
 Dashboard: {dashboard(stack, "heads")}
@@ -231,7 +231,7 @@ def test_data_that_drift_beside_a_changed_model_are_told_too(stack):
     ]
     assert text.splitlines()[4] == (
         "Cause: model (its files are not those that the baseline was made with) and data "
-        "(not all of it comes from that)."
+        "(the inputs drift as well)."
     )
 
 

@@ -20,7 +20,9 @@ CAUSES = ("data", "model", "environment", "serving")
 SINCE = 1_790_000_100.0
 DATA = {
     "cause": "data (the inputs changed, and nothing says that the model did).",
-    "action": "Find out who sends the changed inputs. If they are to stay, run headwatch baseline promote.",
+    "action": (
+        "Find out who sends the changed inputs. To keep them: headwatch baseline promote --config FILE."
+    ),
 }
 MODEL = {
     "cause": "model (its files are not those that the baseline was made with).",
@@ -65,17 +67,19 @@ DRIFT = (
     (
         "TokenDrift", "tokens", "warning", ("data",), DATA,
         "Tokens that drive sentiment have changed",
-        "Tokens seen clearly more often: 3, less often: 1. The evidence names them.", {},
+        "Words seen clearly more often: 3, less often: 1. The evidence names them.", {},
     ),
     (
         "PredictionDrift", "prediction", "critical", ("data",), DATA,
         "Predictions of sentiment have drifted",
-        "Most changed: p(positive) 0.51 → 0.33 (-0.8 sd), top probability 0.9 → 0.87 (-0.2 sd).", {},
+        ("Most changed: p(positive) 0.51 → 0.33 (-0.8 sd), "
+         "confidence of the predictions 0.9 → 0.87 (-0.2 sd)."), {},
     ),
     (
         "InputDrift", "input", "info", ("data",), DATA,
         "Inputs of sentiment have changed",
-        "Most changed: log tokens 2.5 → 3.1 (+1.4 sd), unknown share 0.012 → 0.03 (+0.6 sd).", {},
+        ("Most changed: input length (log tokens) 2.5 → 3.1 (+1.4 sd), "
+         "share of unknown tokens 0.012 → 0.03 (+0.6 sd)."), {},
     ),
     (
         "ModelChanged", "model", "critical", ("model",), MODEL,
@@ -86,7 +90,8 @@ DRIFT = (
     (
         "ServingMismatch", "fidelity", "critical", ("serving",), SERVING,
         "sentiment is served differently from its replay",
-        "Served and replayed labels agree on 91.34% of the samples.", {},
+        ("Served and replayed labels agree on 91.34% of the samples. "
+         "Most changed: share of answers with another label 0.02 → 0.0866 (+0.5 sd)."), {},
     ),
 )  # fmt: skip
 
@@ -153,6 +158,8 @@ def evidence(line, whole):
         ("input", "unknown_share", 0.012, 0.03, 0.6),
         ("input", "log_tokens", 2.5, 3.1, 1.4),
         ("rollout", "entropy", 1.5, 1.75, 0.4),
+        ("fidelity", "label_differs", 0.02, 0.0866, 0.5),
+        ("fidelity", "probability_gap", 0.03, 0.04, 0.1),
     ):
         _changed(line, "measure", {"channel": channel, "measure": measure}, before, after, effect, whole)
 
@@ -196,7 +203,7 @@ def _restart(steps):
         "head-drift",
         {
             "summary": "Attention heads of sentiment have drifted",
-            "description": "Which heads is not known at the moment.",
+            "description": "It is not known yet which heads.",
             "since": "2026-09-21 14:15 UTC",
             "cause": DATA["cause"],
             "effect": HARM["warning"],
@@ -286,7 +293,7 @@ def _data_besides(steps):
     _, _, _, _, _, summary, description, _ = DRIFT[4]
     reason = MODEL | {
         "cause": "model (its files are not those that the baseline was made with) and data "
-        "(not all of it comes from that). Suspected: special tokens, truncation."
+        "(the inputs drift as well). Suspected: special tokens, truncation."
     }
     annotations = drift_annotations(summary, description, "critical", reason, moved=PREDICTIONS)
     line.expects(
@@ -308,7 +315,7 @@ def _nothing_known(steps):
     line.has("measure_after", (1.75, whole), channel="rollout", measure="entropy")
     annotations = {
         "summary": "Attention heads of sentiment have drifted",
-        "description": "The flow of attention moved most in entropy 1.5 → 1.75 (+0.4 sd).",
+        "description": "Most changed: spread of the attention flow 1.5 → 1.75 (+0.4 sd).",
         "since": "an unknown time",
         "cause": "not known yet.",
         "effect": "Look at it in working hours.",
@@ -353,7 +360,7 @@ def _unwatched(steps, severity, how, **labels):
             ),
         ),
         "absent": (
-            f"Prometheus has seen no sidecar at all for {gone}.",
+            f"Prometheus has no sidecar in its data of the last {gone}.",
             (
                 "See on Prometheus' page /targets whether a sidecar is scraped. If none is meant to be, "
                 "remove headwatch's rules."
@@ -521,7 +528,7 @@ def _sink_failing(steps):
     def unsent(severity, outbox):
         annotations = {
             "summary": "Evidence about sentiment does not reach mlflow",
-            "description": f"mlflow has taken nothing and refused {2 * rate} deliveries in {spoken}. "
+            "description": f"mlflow has taken nothing, and {2 * rate} deliveries failed in {spoken}. "
             f"{outbox}",
             "action": "See whether mlflow is up and still takes the credentials; "
             "the sidecar's log says what it answered.",
@@ -563,8 +570,8 @@ def _samples_dropped(steps):
     def lost(severity, share):
         annotations = {
             "summary": "Samples of sentiment are dropped",
-            "description": f"{share} of the samples that arrived in {spoken} were dropped, most of them for "
-            "queue full. What is judged may not be what was served.",
+            "description": f"{share} of the samples that arrived in {spoken} were dropped, most of them "
+            "because of queue full. What is judged may not be what was served.",
             "action": "Samples come faster than the disk takes them: send fewer, or give state.file a "
             "faster disk.",
         }
@@ -580,6 +587,8 @@ def _samples_dropped(steps):
         line.counts("samples_dropped_total", (0, part), (full, part), (0, 2 * part), reason="queue_full")
         line.counts("samples_dropped_total", (0, part), (broken, part), (0, 2 * part), reason="not_json")
         line.counts("samples_received_total", (400, 4 * part), source="http")
+        # No sample is lost where only the server's answer cannot be read.
+        line.counts("samples_dropped_total", (400, 4 * part), reason="answer_unreadable")
         line.expects(part - 1, name)
         line.expects(2 * part - 1, name, *(lost(severity, share) for severity in severities))
         line.expects(4 * part - 1, name)

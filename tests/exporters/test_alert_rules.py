@@ -171,7 +171,7 @@ def test_every_query_in_a_message_is_promql():
                 filled = query.replace("%q", '"x"').replace("%[1]s", 'model="x"').replace("%s", 'model="x"')
                 parse(filled)
                 queries.add(filled)
-    assert len(queries) == 33
+    assert len(queries) == 34
 
 
 def test_no_token_and_no_text_can_become_a_label():

@@ -45,7 +45,7 @@ def test_an_alarm_and_its_end_arrive_as_plain_sentences():
                 "Tokens gained: refund\n"
                 "Tokens lost: #0123456789abcdef\n"
                 "Do: Find out who sends the changed inputs. "
-                "If they are to stay, run headwatch baseline promote.\n"
+                "To keep them: headwatch baseline promote --config FILE.\n"
                 "Evidence: https://mlflow.example/b1-11\n"
                 "Runbook: https://wiki.example/headwatch/head-drift.md\n"
                 "Runbook: https://wiki.example/headwatch/token-drift.md"

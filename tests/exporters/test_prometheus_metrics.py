@@ -199,6 +199,18 @@ def test_two_channels_that_name_one_head_by_one_statistic_give_one_series():
     assert value(text, "head_evidence", **labels) == 99.0
 
 
+def test_while_the_model_is_changed_the_heads_are_those_of_the_probe():
+    """Evidence of the probe is in sd: beside logarithms its heads would stand at any place."""
+    verdict = scenes.model_changed()
+    named = scenes.head(1, 2, "entropy", 2.5, 0.7, 0.4, -1.4, named=True)
+    probe = replace(verdict.channels["model"], heads=(named,))
+    text, _ = scrape(scenes.snapshot(replace(verdict, channels={**verdict.channels, "model": probe})))
+    assert re.findall(r"^headwatch_head_evidence\{(.*)\} (.*)$", text, re.MULTILINE) == [
+        ('head="2",layer="1",model="sentiment",statistic="entropy"', "2.5")
+    ]
+    assert value(text, "heads_drifted", model="sentiment") == 1
+
+
 def test_every_head_is_served_only_where_it_was_asked_for():
     assert "headwatch_head_statistic{" not in scrape(scenes.snapshot())[0]
     text, _ = scrape(scenes.snapshot(), every_head=True)
