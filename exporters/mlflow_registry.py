@@ -1,4 +1,4 @@
-"""Baselines and models in MLflow's model registry.
+"""Baselines in MLflow's model registry.
 
 A baseline is a version of the registered model ``<name>.headwatch-baseline``; the alias ``current``
 is the one in use. It is never an alias or a model that a deployer pulls.
@@ -7,8 +7,6 @@ is the one in use. It is never an alias or a model that a deployer pulls.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from exporters.mlflow_artifacts import fetched
 from exporters.mlflow_connection import connect, export_errors, is_missing, quoted, without_secrets
+from exporters.mlflow_experiment import Experiment
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:
@@ -62,13 +61,14 @@ def publish_baseline(
     """Store the baseline file as a new version with the alias ``current``; returns the version.
 
     The same bytes are never registered twice: their version only gets the alias again. ``run_id`` is
-    the run that keeps the file (a fresh one if it is not given); ``description`` is what the version's
-    page says.
+    the run that keeps the file (one of ``experiment`` if it is not given); ``description`` is what the
+    version's page says.
 
     Raises:
         ExportError: the server cannot be reached or refuses.
     """
-    client = connect(tracking_uri, token)
+    place = Experiment(tracking_uri=tracking_uri, name=experiment, token=token)
+    client = place.client
     digest = hashlib.sha256(data).hexdigest()
     registered = registered_name(name)
     with export_errors(tracking_uri):
@@ -77,7 +77,7 @@ def publish_baseline(
         if known:
             version = str(known[0].version)
         else:
-            run = run_id or _new_run(client, experiment, name, digest)
+            run = run_id or _run_of_file(place, name, digest)
             _log_bytes(client, run, data)
             tags = {**version_tags, DIGEST_TAG: digest}
             source = f"runs:/{run}/{Path(ARTIFACT).parent}"
@@ -151,51 +151,6 @@ def promote_baseline(*, tracking_uri: str, name: str, version: str, token: str |
         client.set_registered_model_alias(registered_name(name), ALIAS, version)
 
 
-def fetch_model(
-    uri: str, *, tracking_uri: str | None = None, directory: Path | None = None, token: str | None = None
-) -> Path:
-    """Download a registered model and return its Hugging Face directory.
-
-    Args:
-        uri: ``models:/name@alias`` or ``models:/name/version``.
-        tracking_uri: the server; by default ``MLFLOW_TRACKING_URI`` from the environment.
-        directory: where to put it; a fresh temporary one by default.
-        token: bearer token of the server.
-
-    Raises:
-        ExportError: no such model, no ``config.json`` in it, or the server cannot be reached.
-    """
-    server = tracking_uri if tracking_uri is not None else os.environ.get("MLFLOW_TRACKING_URI")
-    wanted = re.fullmatch(r"models:/+([^@/]+)(?:@(.+)|/(\d+))", uri)
-    if wanted is None:
-        raise ExportError(
-            f"model.source = {uri}: is no registry URI; write models:/name@alias or models:/name/1"
-        )
-    if server is None:
-        raise ExportError(
-            f"model.source = {uri}: needs an MLflow server; set exporters.mlflow.tracking_uri "
-            "or MLFLOW_TRACKING_URI"
-        )
-    client = connect(server, token)
-    name, alias, number = wanted.groups()
-    target = directory if directory is not None else Path(tempfile.mkdtemp(prefix="headwatch-model-"))
-    target.mkdir(parents=True, exist_ok=True)
-    with export_errors(server):
-        from mlflow.artifacts import download_artifacts
-
-        version = number or client.get_model_version_by_alias(name, alias).version
-        # Asked for by its storage: MLflow looks a models:/ URI up in the process' own registry.
-        storage = client.get_model_version_download_uri(name, version)
-        root = Path(download_artifacts(artifact_uri=storage, dst_path=str(target), tracking_uri=server))
-    found = sorted(root.rglob("config.json"), key=lambda path: len(path.parts))
-    if not found:
-        raise ExportError(
-            f"model.source = {uri}: has no config.json; register a Hugging Face directory, "
-            "for example by mlflow.transformers.log_model"
-        )
-    return found[0].parent
-
-
 def _ensure_registered(client: MlflowClient, registered: str, name: str) -> None:
     if not client.search_registered_models(filter_string=f"name = {quoted(registered)}"):
         text = (
@@ -224,13 +179,13 @@ def _version_by_alias(client: MlflowClient, tracking_uri: str, name: str, alias:
         ) from error
 
 
-def _new_run(client: MlflowClient, experiment: str, name: str, digest: str) -> str:
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-    tags = {"headwatch.key": f"{name}/file/{digest}", "model": name, "headwatch.kind": "baseline"}
-    run = client.create_run(experiment_id, tags=tags, run_name=f"Baseline file of {name}")
-    client.set_terminated(run.info.run_id)
-    return str(run.info.run_id)
+def _run_of_file(experiment: Experiment, name: str, digest: str) -> str:
+    """The run that keeps a file which no sidecar learnt; made where there is none."""
+    run = experiment.run(
+        f"{name}/file/{digest}", kind="baseline", name=f"Baseline file of {name}", tags={"model": name}
+    )
+    experiment.client.set_terminated(run)
+    return run
 
 
 def _log_bytes(client: MlflowClient, run_id: str, data: bytes) -> None:

@@ -53,7 +53,8 @@ def build(
     ],
     output: Annotated[Path, typer.Option(help="The baseline file to write.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="The model's name; default: its folder's.", show_default=False)
+        str | None,
+        typer.Option(help="The model's name; default: the last part of --model.", show_default=False),
     ] = None,
     probe_file: Annotated[
         Path | None,
@@ -80,6 +81,9 @@ def build(
     threads: Annotated[int, typer.Option(help="Torch threads.", min=1)] = 1,
     publish: Annotated[bool, typer.Option("--publish", help="Also register it in MLflow.")] = False,
     tracking_uri: _Registry = None,
+    experiment: Annotated[
+        str, typer.Option(help="The experiment that keeps a published file.")
+    ] = "headwatch",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Profile a log of normal traffic and freeze it as a baseline."""
@@ -130,10 +134,9 @@ def build(
         _warn(warnings)
     registered = None
     if publish and tracking_uri is not None:
-        registered = _publish(baseline, baseline_bytes(baseline), tracking_uri)
+        registered, registered_as = _publish(baseline, baseline_bytes(baseline), tracking_uri, experiment)
         if not as_json:
-            name = f"{baseline.identity.name}.headwatch-baseline"
-            print(f"registered as version {registered} of {name}, alias current")
+            print(f"registered as version {registered} of {registered_as}, alias current")
     if as_json:
         told = {
             "file": str(output),
@@ -330,9 +333,9 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> str:
-    """Register the file; gives its version in the registry."""
-    from exporters.mlflow_registry import publish_baseline
+def _publish(baseline: Baseline, content: bytes, tracking_uri: str, experiment: str) -> tuple[str, str]:
+    """Register the file; gives its version in the registry, and the name that it has there."""
+    from exporters.mlflow_registry import publish_baseline, registered_name
     from monitor.commands.samples import named_as_options
 
     tags = {
@@ -340,10 +343,12 @@ def _publish(baseline: Baseline, content: bytes, tracking_uri: str) -> str:
         "headwatch.revision": baseline.identity.revision,
         "headwatch.samples": str(len(baseline.features)),
     }
+    name = baseline.identity.name
     with named_as_options():
-        return publish_baseline(
-            content, tracking_uri=tracking_uri, name=baseline.identity.name, version_tags=tags
+        version = publish_baseline(
+            content, tracking_uri=tracking_uri, name=name, version_tags=tags, experiment=experiment
         )
+    return version, registered_name(name)
 
 
 for _name, _command in (

@@ -25,6 +25,7 @@ _OPTIONS = {
     "model.max_tokens": "--max-tokens",
     "probe.file": "--probe-file",
     "exporters.mlflow.tracking_uri": "--tracking-uri",
+    "exporters.mlflow.experiment": "--experiment",
     "mlflow.tracking_uri": "--tracking-uri",
     "exporters.mlflow.token_file": "MLFLOW_TRACKING_TOKEN",
 }

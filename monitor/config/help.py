@@ -13,7 +13,10 @@ HELP: Mapping[str, str] = MappingProxyType(
     {
         "model": "The model that is watched: the same files that the inference server loads.",
         "model.source": "A Hugging Face directory, a hub id, or models:/name@alias of an MLflow registry.",
-        "model.name": "The name in metrics, runs and messages; null: the last part of source.",
+        "model.name": (
+            "The name in metrics, runs, baselines and messages;"
+            " null: the last part of source, or the registered model's name."
+        ),
         "model.revision": "The version that a hub id is pinned to, or that samples of this model declare.",
         "model.task": "What the model predicts; auto: found from its own config.",
         "model.device": "Where torch computes: cpu, cuda or cuda:1",

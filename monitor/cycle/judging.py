@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -59,6 +60,8 @@ def _judge(cycle: Cycle, row: WindowRow, features: Features, survey: SurveySums)
     state, verdict = judge_given(
         force.detector, force.state, given, word_name=cycle.privacy.name, stream=cycle.state_id
     )
+    # The detector has the name that its baseline was made under, which may be a former one.
+    verdict = replace(verdict, model=cycle.analyser.model.identity.name)
     made = cycle.reporter.of_window(cycle.episode(), verdict, features, survey)
     records = evidence.verdict_records(
         verdict, cycle.verdict, features, force.detector.baseline, report=made.report

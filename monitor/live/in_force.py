@@ -85,7 +85,7 @@ class BaselineInForce:
 
     def adopt(self, baseline: Baseline, identity: ModelIdentity, statistics: tuple[str, ...]) -> None:
         """Judge against this one from now on, with the evidence that was kept for it."""
-        check_fits(baseline, identity, statistics)
+        self._require_fit(baseline, identity, statistics)
         detector = Detector.fit(
             baseline,
             self.config.drift,
@@ -107,7 +107,23 @@ class BaselineInForce:
     def check_fits(self, identity: ModelIdentity, statistics: tuple[str, ...]) -> None:
         """Raise ``BaselineError`` where the model in memory cannot be compared with the baseline."""
         if self.baseline is not None:
-            check_fits(self.baseline, identity, statistics)
+            self._require_fit(self.baseline, identity, statistics)
+
+    def _require_fit(self, baseline: Baseline, identity: ModelIdentity, statistics: tuple[str, ...]) -> None:
+        """As ``check_fits``; a baseline that fitted under this name once is this model's, however named.
+
+        It may have been made before the model got its name. Without this it would be refused at the next
+        change of weights, which is what it is there to find.
+        """
+        key = f"fitted {baseline.version}"
+        known = self._store.get_meta(key) == identity.name
+        check_fits(
+            baseline,
+            dataclasses.replace(identity, name=baseline.identity.name) if known else identity,
+            statistics,
+        )
+        if not known:
+            self._store.set_meta(key, identity.name)
 
     def _is_first_revision(self) -> bool:
         revision, first = self._revisions()

@@ -268,10 +268,9 @@ def _identity(
         labels = tuple(str(config.id2label.get(i, i)) for i in range(config.num_labels))
     is_local = Path(settings.source).expanduser().is_dir()
     # a hub model lies in a snapshot folder that is named after its commit
-    name = folder.resolve().name if is_local else settings.source
     revision = "unversioned" if is_local else folder.name
     return ModelIdentity(
-        name=settings.name or name,
+        name=settings.watched_name,
         revision=settings.revision or revision,
         weights_hash=digest,
         architecture=type(network).__name__,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -41,3 +43,24 @@ class ModelSettings(Settings):
     threads: int = Field(default=1, ge=1)
     token_budget: int = Field(default=1024, ge=16)
     memory_share: float | None = Field(default=None, gt=0.0, le=1.0)
+
+    @property
+    def watched_name(self) -> str:
+        """What metrics, verdicts, runs, baselines and messages call the model."""
+        return self.name or name_of(self.source)
+
+
+def name_of(source: str) -> str:
+    """The last part of ``source`` as it is written, or the registered model's name.
+
+    A link keeps its own name wherever it points: a deployment that turns ``/models/current`` to another
+    folder changes the weights of one model.
+
+    >>> name_of("/models/sentiment/"), name_of("org/sentiment"), name_of("models:/sentiment@champion")
+    ('sentiment', 'sentiment', 'sentiment')
+    """
+    registered = re.match(r"models:/+([^@/]+)", source)
+    if registered is not None:
+        return registered[1]
+    folder = Path(source).absolute()
+    return (folder.resolve() if folder.name == ".." else folder).name or source

@@ -31,7 +31,7 @@ from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.replay.replayed_model import ReplayModel
 from monitor.sidecar.jobs import JobBook
-from monitor.sidecar.sinks import fetch_registered_baseline, resolve_model
+from monitor.sidecar.sinks import fetch_registered_baseline, resolved_model
 from monitor.sidecar.snapshots import Observer
 from monitor.state.store import StateStore
 
@@ -152,7 +152,10 @@ class _Clock:
 
 
 def _aside(config: Config, folder: Path) -> Config:
-    """The configuration with its state in ``folder``, a small window, and the baseline that stands."""
+    """The configuration with all it keeps in ``folder``, a small window, and the baseline that stands.
+
+    A registered model is downloaded there too: the sidecar's own download may be watched just now.
+    """
     standing = config.baseline.file or config.state.file.with_suffix(".baseline")
     keeps = standing.exists() or config.baseline.source == "file"
     # Learning spreads its samples over the baseline's duration; here all 30 are to be analysed.
@@ -161,7 +164,7 @@ def _aside(config: Config, folder: Path) -> Config:
     analysis = config.analysis.attribution.model_copy(update={"samples": 1})
     return config.model_copy(
         update={
-            "model": config.model.model_copy(update={"source": resolve_model(config)}),
+            "model": resolved_model(config, downloads=folder / "model"),
             "state": config.state.model_copy(update={"file": folder / "state.sqlite"}),
             "window": config.window.model_copy(update=window),
             "baseline": config.baseline.model_copy(update=baseline),

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from monitor.config.configuration import Config, MlflowSettings
+from monitor.replay.settings import ModelSettings
 from monitor.sidecar.delivery import Deliver
 
 MLFLOW_KINDS = frozenset({"window", "episode", "attribution", "baseline"})
@@ -82,19 +84,20 @@ def build_sinks(config: Config) -> Sinks:
     )
 
 
-def resolve_model(config: Config) -> str:
-    """The model's folder or hub id; a ``models:/`` URI is downloaded from its registry first."""
-    source, mlflow = config.model.source, config.exporters.mlflow
-    if not source.startswith("models:/"):
-        return source
-    from exporters.mlflow_registry import fetch_model
+def resolved_model(config: Config, downloads: Path) -> ModelSettings:
+    """The model to load: a ``models:/`` address is downloaded to ``downloads``, and keeps its name.
 
-    # Beside the state file, so that restarts find their download again instead of piling them up.
-    folder = config.state.file.with_suffix(".model")
+    What ``downloads`` held of other versions is removed, so nobody else may use that folder.
+    """
+    model, mlflow = config.model, config.exporters.mlflow
+    if not model.source.startswith("models:/"):
+        return model
+    from exporters.mlflow_models import fetch_model
+
     fetched = fetch_model(
-        source, directory=folder, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)
+        model.source, directory=downloads, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)
     )
-    return str(fetched)
+    return model.model_copy(update={"source": str(fetched), "name": model.watched_name})
 
 
 def fetch_registered_baseline(config: Config, name: str) -> bytes:

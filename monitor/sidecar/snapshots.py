@@ -42,13 +42,12 @@ class Observer:
     def snapshot(self, now: float) -> Snapshot:
         """Everything that Prometheus may see, at this moment."""
         cycle, delivery = self.cycle, self.delivery
-        name = self.config.model.name or self.config.model.source.rstrip("/").rsplit("/", 1)[-1]
         records, size, dropped = self._store.outbox_usage()
         dropped_later = dict(cycle.dropped) if cycle else {}
         verdict = cycle.verdict if cycle else None
         return Snapshot(
             version=monitor.__version__,
-            name=name,
+            name=self.config.model.watched_name,
             identity=cycle.analyser.model.identity if cycle else None,
             tier=cycle.analyser.model.tier if cycle else "",
             baseline=cycle.baseline.version if cycle and cycle.baseline else "",

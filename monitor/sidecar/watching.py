@@ -12,13 +12,14 @@ from monitor.reading.analyser import Analyser
 from monitor.replay.model import load_model
 from monitor.replay.probe_inputs import load_probe_texts
 from monitor.sidecar.keys import word_privacy
-from monitor.sidecar.sinks import Sinks, fetch_registered_baseline, resolve_model
+from monitor.sidecar.sinks import Sinks, fetch_registered_baseline, resolved_model
 from monitor.state.store import StateStore
 
 
 def build_cycle(config: Config, store: StateStore, sinks: Sinks, *, should_stop: Callable[[], bool]) -> Cycle:
     """Load the model and take up what the state file holds."""
-    settings = config.model.model_copy(update={"source": resolve_model(config)})
+    # Beside the state file, whose lock keeps others away: a restart finds its download again.
+    settings = resolved_model(config, downloads=config.state.file.with_suffix(".model"))
     cycle = Cycle(
         config=config.model_copy(update={"model": settings}),
         store=store,

@@ -9,14 +9,16 @@ import pytest
 from exporters.mlflow_connection import connect
 from exporters.mlflow_registry import (
     fetch_baseline,
-    fetch_model,
     list_baselines,
     promote_baseline,
     publish_baseline,
 )
 from exporters.mlflow_runs import MlflowRuns
+from monitor.cli import main
+from monitor.commands.samples import named_as_options
 from monitor.errors import ExportError
 from tests.exporters.mlflow_records import baseline
+from tests.test_terminal import sentences, write_log
 
 
 def test_a_versions_page_says_what_the_baseline_is_made_of_and_leads_to_its_run(mlflow):
@@ -70,19 +72,45 @@ def test_a_baseline_that_nobody_published_is_named_with_its_remedy(mlflow):
     assert list_baselines(tracking_uri=mlflow.url, name="nobody") == ()
 
 
-def test_a_registered_model_is_fetched_as_its_hugging_face_directory(mlflow, tmp_path):
+def test_a_file_that_is_published_first_makes_the_experiments_page_as_a_sidecar_does(mlflow):
+    """A page without its kind and its links would never get them: later deliveries find it there."""
+    publish_baseline(b"first", tracking_uri=mlflow.url, name="early", version_tags={}, experiment="by-hand")
     client = connect(mlflow.url)
-    run = client.create_run(client.create_experiment("models"))
-    model = tmp_path / "model"
-    (model / "weights").mkdir(parents=True)
-    (model / "config.json").write_text("{}")
-    (model / "weights" / "config.json").write_text("a deeper one is not it")
-    client.log_artifacts(run.info.run_id, str(model), "sentiment")
-    client.create_registered_model("served")
-    source = f"runs:/{run.info.run_id}/sentiment"
-    made = client.create_model_version("served", source=source, run_id=run.info.run_id, await_creation_for=0)
-    client.set_registered_model_alias("served", "champion", made.version)
-    found = fetch_model("models:/served@champion", directory=tmp_path / "got", tracking_uri=mlflow.url)
-    assert (found / "config.json").read_text() == "{}"
-    again = fetch_model("models:/served/1", directory=tmp_path / "again", tracking_uri=mlflow.url)
-    assert (again / "config.json").read_text() == "{}"
+    made = client.get_experiment_by_name("by-hand")
+    MlflowRuns(tracking_uri=mlflow.url, experiment="by-sidecar").deliver(baseline(b"other", name="late"))
+    usual = client.get_experiment_by_name("by-sidecar")
+    assert made.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "open episodes" in made.tags["mlflow.note.content"]
+    assert made.tags.keys() == usual.tags.keys()
+    (run,) = client.search_runs([made.experiment_id])
+    assert (run.data.tags["headwatch.kind"], run.data.tags["model"]) == ("baseline", "early")
+    assert (run.info.run_name, run.info.status) == ("Baseline file of early", "FINISHED")
+
+
+def test_the_command_that_publishes_says_the_name_in_the_registry(mlflow, tmp_path, tiny_classifier, capsys):
+    log = write_log(tmp_path / "normal.jsonl", sentences(120, seed=1))
+    with pytest.raises(SystemExit) as left:
+        main(
+            [
+                *("baseline", "build", "--model", str(tiny_classifier), "--name", "org/published"),
+                *("--input", str(log), "--output", str(tmp_path / "b.headwatch"), "--attributions", "0"),
+                *("--publish", "--tracking-uri", mlflow.url, "--experiment", "team-a"),
+            ]
+        )
+    told = "registered as version 1 of org-published.headwatch-baseline, alias current"
+    assert (left.value.code, capsys.readouterr().out.splitlines()[-1]) == (0, told)
+    client = connect(mlflow.url)
+    version = client.get_model_version_by_alias("org-published.headwatch-baseline", "current")
+    assert client.get_run(version.run_id).info.experiment_id == (
+        client.get_experiment_by_name("team-a").experiment_id
+    )
+
+
+def test_an_experiment_that_was_deleted_is_named_as_the_commands_option(mlflow):
+    client = connect(mlflow.url)
+    client.delete_experiment(client.create_experiment("gone"))
+    with pytest.raises(ExportError) as error, named_as_options():
+        publish_baseline(b"x", tracking_uri=mlflow.url, name="x", version_tags={}, experiment="gone")
+    assert str(error.value) == (
+        f"--experiment = gone: is deleted on {mlflow.url}; restore it or choose another name"
+    )
