@@ -7,7 +7,10 @@ alphabetical order: ``alarm level`` comes first.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +19,7 @@ from exporters.verdict_text import head_name
 Json = Mapping[str, Any]
 
 NAME_LIMIT = 250
+_REFUSED = r"[^\w\-. :]"
 _ATTRIBUTION_SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "agreement": r"spearman$|overlap_at_\d+$",
@@ -47,8 +51,9 @@ def window_metrics(verdict: Json) -> dict[str, float]:
                 metrics[f"effect in sd/{head_name(head)} {head['statistic']}"] = head["effect"]
         for item in channel["measures"]:
             metrics[f"{name}/{item['measure']}"] = item["after"]
+    names = metric_names(metrics)
     # A broken model's numbers may be none at all: null in JSON.
-    return {metric_name(name): value for name, value in metrics.items() if value is not None}
+    return {names[name]: value for name, value in metrics.items() if value is not None}
 
 
 def attribution_metrics(found: Mapping[str, float]) -> dict[str, float]:
@@ -67,6 +72,37 @@ def _attribution_section(name: str) -> str:
     return "attribution"
 
 
+def metric_names(names: Iterable[str]) -> dict[str, str]:
+    """Each of the names as MLflow takes it; those that would become one have their signs spelled out.
+
+    Whatever their order, the same names give the same: a chart goes on from window to window.
+
+    >>> list(metric_names(["prediction/p(C++)", "prediction/p(C#)", "prediction/p(R)"]).values())
+    ['prediction/p C plus plus', 'prediction/p C number', 'prediction/p R']
+    """
+    found = {name: metric_name(name) for name in names}
+    for told_apart in (_spelled_out, _marked):
+        uses = Counter(found.values())
+        found = {name: told_apart(name) if uses[plain] > 1 else plain for name, plain in found.items()}
+    return found
+
+
+def _spelled_out(name: str) -> str:
+    section, _, chart = name.partition("/")
+
+    def word(sign: re.Match[str]) -> str:
+        return f" {unicodedata.name(sign[0], '').lower().removesuffix(' sign')} "
+
+    # The brackets of p(label) are our own.
+    return metric_name(f"{section}/{re.sub(rf'(?![()]){_REFUSED}', word, chart)}")
+
+
+def _marked(name: str) -> str:
+    """For names that differ past the limit of their length, or in spaces and brackets alone."""
+    mark = blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{metric_name(name)[: NAME_LIMIT - len(mark) - 1]} {mark}"
+
+
 def metric_name(name: str) -> str:
     """The name with only what MLflow takes: letters, digits, ``_-. :`` and one ``/``; 250 characters.
 
@@ -74,7 +110,7 @@ def metric_name(name: str) -> str:
     'prediction/p positive'
     """
     section, _, chart = name.partition("/")
-    plain = [" ".join(re.sub(r"[^\w\-. :]", " ", part).split()) for part in (section, chart)]
+    plain = [" ".join(re.sub(_REFUSED, " ", part).split()) for part in (section, chart)]
     return "/".join(filter(None, plain))[:NAME_LIMIT].rstrip()
 
 

@@ -40,7 +40,12 @@ _SKINNY = (
     "needs the full mlflow package, and mlflow-skinny is installed; "
     "give the http:// address of an MLflow server, or install mlflow"
 )
-_SKINNY_ERRORS = ("UnsupportedModelRegistryStoreURIException", "ModuleNotFoundError")
+# What the store of an address like sqlite:///file loads; mlflow-skinny leaves the last two out.
+_OF_FULL_MLFLOW = ("mlflow", "alembic", "sqlalchemy")
+_MODULE = (
+    "MLflow needs the module {name} on this side, to reach a store directly; let the server pass artifacts "
+    "on (mlflow server --artifacts-destination, and a new experiment), or install {name}"
+)
 
 
 def remedy(error: Exception) -> str:
@@ -48,7 +53,9 @@ def remedy(error: Exception) -> str:
     from requests.exceptions import RequestException
 
     text = " ".join(str(error).split())
-    if type(error).__name__ in _SKINNY_ERRORS:
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error.name or text)
+    if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
         return _SKINNY
     status = _status(error, text)
     if status is not None:
@@ -60,6 +67,10 @@ def remedy(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"a file cannot be written on this side: {text}; free space there, or set TMPDIR"
     return f"the server refused: {text[:300]}"
+
+
+def _missing(module: str) -> str:
+    return _SKINNY if module.partition(".")[0] in _OF_FULL_MLFLOW else _MODULE.format(name=module)
 
 
 def _by_status(status: int) -> str:

@@ -48,13 +48,14 @@ class MlflowRuns:
     @property
     def current_run(self) -> tuple[str, str] | None:
         """Experiment id and run id of the day run last written to."""
-        if self._experiment.known_id is None or self._day is None:
-            return None
-        return self._experiment.known_id, self._day
+        # Each read once: another thread asks, and the job may forget both meanwhile.
+        experiment, day = self._experiment.known_id, self._day
+        return None if experiment is None or day is None else (experiment, day)
 
     def url(self) -> str | None:
         """The page of ``current_run``; None before the first window and for SQLite URIs."""
-        return run_url(self._public_url, *self.current_run) if self.current_run is not None else None
+        run = self.current_run
+        return None if run is None else run_url(self._public_url, *run)
 
     def episode_url(self, episode: str) -> str | None:
         """The page of an episode's run, where it is known; sends no request."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,10 +23,13 @@ _KINDS = {"raised": "Drift", "opened": "Drift", "widened": "Wider drift", "clear
 
 
 class Notifier:
-    """Sends each record to every URL once. A repeated record goes only to the URLs that missed it.
+    """Sends records as messages to any number of URLs, each on its own.
 
     ``episode_url`` gives the page with an episode's evidence, where there is one; ``runbooks`` is the
     address of the folder of runbooks.
+
+    Raises:
+        ExportError: apprise does not understand one of the URLs.
     """
 
     def __init__(
@@ -38,7 +43,7 @@ class Notifier:
 
         self._episode_url = episode_url
         self._runbooks = runbooks
-        self._targets: list[tuple[str, apprise.NotifyBase]] = []
+        self._targets: dict[str, apprise.NotifyBase] = {}
         for url in urls:
             target = apprise.Apprise.instantiate(url)
             if target is None:
@@ -46,31 +51,24 @@ class Notifier:
                     f"exporters.notifications: {shown(url)} is no URL that apprise understands; "
                     "see https://github.com/caronc/apprise/wiki"
                 )
-            self._targets.append((shown(url), target))
-        self._reached: dict[str, set[int]] = {}
+            self._targets[url] = target
 
-    def deliver(self, record: OutboxRecord) -> None:
-        """Send the record's message.
+    @property
+    def addresses(self) -> dict[str, Callable[[OutboxRecord], None]]:
+        """How each URL takes a record, by a name that stays and that tells nothing of the URL."""
+        return {_digest(url): partial(self._deliver, url) for url in self._targets}
+
+    def _deliver(self, url: str, record: OutboxRecord) -> None:
+        """Send the record's message to one URL.
 
         Raises:
-            ExportError: names the URLs (scheme and host only) that did not take it.
+            ExportError: names the URL (scheme and host only) that did not take it.
         """
-        payload = json.loads(record.payload)
-        reached = self._reached.setdefault(record.key, set())
-        failed = []
-        for index, (name, target) in enumerate(self._targets):
-            if index in reached:
-                continue
-            if self._send(target, payload):
-                reached.add(index)
-            else:
-                failed.append(name)
-        if failed:
+        if not self._send(self._targets[url], json.loads(record.payload)):
             raise ExportError(
-                f"exporters.notifications: {' and '.join(failed)} did not take the message; "
+                f"exporters.notifications: {shown(url)} did not take the message; "
                 "check the URL and that the service is up"
             )
-        del self._reached[record.key]
 
     def _send(self, target: apprise.NotifyBase, payload: Mapping[str, Any]) -> bool:
         from apprise import NotifyFormat, NotifyType
@@ -128,6 +126,10 @@ def shown(url: str) -> str:
     host = parts.hostname if parts.hostname and "." in parts.hostname else None
     host = "localhost" if parts.hostname == "localhost" else host
     return f"{parts.scheme or 'a line without a scheme'}://{host or '...'}"
+
+
+def _digest(url: str) -> str:
+    return blake2b(url.encode(), digest_size=16).hexdigest()
 
 
 def _channel_lines(name: str, channel: Mapping[str, Any]) -> list[str]:

@@ -107,7 +107,8 @@ class Bench:
         return [verdict.state for verdict in self.verdicts()]
 
     def outbox(self, kind: str) -> list[OutboxRecord]:
-        return self.store.pending_outbox([kind], 100)
+        found = [self.store.outbox_record(key) for key in self.store.undelivered([kind])]
+        return [record for record in found if record is not None]
 
 
 def edit_weights(model: Path, name: str, change: Callable[[Any], None]) -> bytes:

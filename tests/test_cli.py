@@ -108,6 +108,28 @@ def test_wrong_usage_is_exit_code_two(headwatch, arguments, said):
     assert said in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["profile", "--model", "m", "--input", "i", "--output", "-"],
+        ["profile", "--model", "m", "--input", "i", "--output", "o", "--heads-json", "-"],
+        ["explain", "--model", "m", "--text", "t", "--html", "-"],
+        ["compare", "--model", "m", "--candidate", "c", "--input", "i", "--html", "-"],
+        ["backtest", "--model", "m", "--baseline", "b", "--stream", "s", "--report", "-"],
+        ["backtest", "--model", "m", "--baseline", "b", "--stream", "s", "--features", "-"],
+        ["baseline", "build", "--model", "m", "--input", "i", "--output", "-"],
+        ["report", "report.json", "--output", "-"],
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-2]}",
+)
+def test_an_option_that_writes_a_file_takes_no_standard_output(headwatch, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = headwatch(*arguments)
+    said = f"headwatch: {arguments[-2]} = -: is not written to standard output; name a file\n"
+    assert (code, err) == (2, said)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_a_configuration_error_is_told_line_by_line_without_a_traceback(headwatch, command, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -133,6 +155,7 @@ def test_a_model_that_is_not_there_is_exit_code_three(headwatch, tmp_path, monke
         "  ok  configuration     headwatch.yaml",
         "  ok  state file        headwatch.sqlite: will be made",
         "  ok  baseline file     headwatch.baseline: will be made",
+        "  ok  sinks             none: only Prometheus sees what is found",
     ]
     assert err == (
         "headwatch: model.source = /no/such/model: is no directory; give a Hugging Face model directory\n"
@@ -184,6 +207,7 @@ def test_check_says_what_will_be_watched_and_what_it_costs(headwatch, config):
         "configuration",
         "state file",
         "baseline file",
+        "sinks",
         "model",
         "attention tap",
         "ingest",
@@ -290,6 +314,21 @@ def test_check_refuses_a_baseline_that_could_not_be_written(headwatch, config, m
     )
 
 
+def test_check_refuses_a_notification_url_that_run_would_not_start_with(headwatch, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADWATCH_NOTIFICATION_URLS", "slak://token-123")
+    config = tmp_path / "headwatch.yaml"
+    config.write_text(f"model: {{source: nowhere}}\nstate: {{file: {tmp_path / 'state.sqlite'}}}\n", "utf-8")
+    for command in ("check", "run"):
+        code, _, err = headwatch(command, "-c", config)
+        assert (code, err.splitlines()[-1]) == (
+            7,
+            (
+                "headwatch: exporters.notifications: slak://... is no URL that apprise understands; "
+                "see https://github.com/caronc/apprise/wiki"
+            ),
+        )
+
+
 def test_check_as_json_measures_the_inputs_it_is_given(headwatch, config, tmp_path):
     texts = tmp_path / "texts.jsonl"
     texts.write_text('{"text": "one two three four five"}\nno json\n', encoding="utf-8")
@@ -339,8 +378,9 @@ def test_check_refuses_a_baseline_that_is_none(headwatch, config, tmp_path):
 
 def test_check_shows_no_secret(headwatch, config, monkeypatch):
     secret = "correct-horse-battery"
-    for name in ("INGEST_TOKEN", "PRIVACY_KEY", "MLFLOW_TOKEN", "NOTIFICATION_URLS"):
+    for name in ("INGEST_TOKEN", "PRIVACY_KEY", "MLFLOW_TOKEN"):
         monkeypatch.setenv(f"HEADWATCH_{name}", secret)
+    monkeypatch.setenv("HEADWATCH_NOTIFICATION_URLS", f"json://user:{secret}@127.0.0.1/{secret}")
     code, out, err = headwatch("check", "-c", config, "--json")
     assert code == 0, err
     assert secret not in out + err

@@ -104,14 +104,24 @@ def registry(place: Place, name: str) -> Path:
     return place.config(name, **listening(model={"source": "models:/sentiment@champion"}, exporters=mlflow))
 
 
-def no_alarm(place: Place) -> int:
-    """A state file in which nothing stands in alarm."""
+def pigeon(place: Place, name: str) -> Path:
+    """A notification URL of no service that apprise knows."""
+    urls = place.folder / "urls"
+    urls.write_text("pigeon://token-123")
+    return place.config(name, **listening(exporters={"notifications": {"urls_file": str(urls)}}))
+
+
+def no_probe(place: Place, name: str) -> Path:
+    return place.config(name, **listening(probe={"file": str(place.folder / "nowhere.txt")}))
+
+
+def promoted(file: Path) -> int:
+    """With a state file in which nothing stands in alarm."""
     from monitor.state.settings import StateSettings, WindowSettings
     from monitor.state.store import StateStore
 
-    file = place.config("calm", **listening())
     StateStore(
-        place.folder / "calm.sqlite", settings=StateSettings(), window=WindowSettings(), clock=lambda: 1.7e9
+        file.with_suffix(".sqlite"), settings=StateSettings(), window=WindowSettings(), clock=lambda: 1.7e9
     ).close()
     return left_with(["baseline", "promote", "--config", file])
 
@@ -149,24 +159,11 @@ def backtest(place: Place, **changes: object) -> int:
     return left_with(["backtest", *[part for pair in options.items() for part in pair]])
 
 
-def promoted_without_model(place: Place) -> int:
-    from monitor.state.settings import StateSettings, WindowSettings
-    from monitor.state.store import StateStore
-
-    file = no_model(place)
-    StateStore(
-        place.folder / "modelless.sqlite",
-        settings=StateSettings(),
-        window=WindowSettings(),
-        clock=lambda: 1.7e9,
-    ).close()
-    return left_with(["baseline", "promote", "--config", file])
-
-
 NONE = "/no/such/model"
 WAYS: dict[tuple[str, int], Callable[[Place], int]] = {
     ("run", 2): taken_address,
     ("run", 3): lambda p: left_with(["run", "-c", no_model(p)]),
+    ("run", 4): lambda p: left_with(["run", "-c", no_probe(p, "run4")]),
     ("run", 5): lambda p: left_with(["run", "-c", bad_baseline(p, "run5")]),
     ("run", 6): lambda p: left_with(["run", "-c", other_state(p, "run6")]),
     ("run", 7): lambda p: left_with(["run", "-c", registry(p, "run7")]),
@@ -222,9 +219,11 @@ WAYS: dict[tuple[str, int], Callable[[Place], int]] = {
         ["baseline", "promote", p.folder / "made.headwatch", p.folder / "kept"]
     ),
     ("baseline promote", 2): lambda p: left_with(["baseline", "promote"]),
-    ("baseline promote", 3): promoted_without_model,
-    ("baseline promote", 5): no_alarm,
+    ("baseline promote", 3): lambda p: promoted(no_model(p)),
+    ("baseline promote", 4): lambda p: promoted(no_probe(p, "promote4")),
+    ("baseline promote", 5): lambda p: promoted(p.config("calm", **listening())),
     ("baseline promote", 6): lambda p: left_with(["baseline", "promote", "--config", p.config("unmade")]),
+    ("baseline promote", 7): lambda p: promoted(pigeon(p, "promote7")),
 }
 # What these commands' own tests leave with: a sidecar that is stopped, and the reports of episodes.
 ELSEWHERE = {("run", 0), *(("report", code) for code in BY_COMMAND.get("report", {}))}

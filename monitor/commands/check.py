@@ -30,6 +30,7 @@ STAGES = {
     "configuration": 1,
     "state file": 1,
     "baseline file": 1,
+    "sinks": 1,
     "model": 20,
     "ingest": 1,
     "state": 1,
@@ -87,10 +88,13 @@ def _checked(file: Path, sample_file: Path | None, say: Any) -> dict[str, Any]:
     config = load_config(file, os.environ)
     say("configuration", str(file))
     from monitor.sidecar.places import check_baseline_place
+    from monitor.sidecar.sinks import build_sinks
     from monitor.state.inspection import check_state_file
 
     say("state file", check_state_file(config.state.file))
     say("baseline file", check_baseline_place(config))
+    named = " and ".join(build_sinks(config).deliver)
+    say("sinks", f"{named}: made, nothing sent" if named else "none: only Prometheus sees what is found")
     from monitor.replay.probe_inputs import load_probe_texts
     from monitor.sidecar.rehearsal import rehearse
 

@@ -26,7 +26,8 @@ Made by `make docs` from the command line itself. `headwatch COMMAND --help` say
 - **Reports go to standard output, everything else to standard error**: errors, warnings, progress.
   `--json` prints one JSON document on standard output and nothing else. Every command that reports has
   it; `run` reports to metrics and its log, and `rules` writes YAML for Prometheus. `compare` and
-  `backtest` take `--json FILE` too, and keep their words then.
+  `backtest` take `--json FILE` too, and keep their words then. `-` as a file means standard output for
+  `--json` and `rules --out` alone; the other options that write a file refuse it.
 - **Progress** with an estimate of the time that is left is shown where standard error is a terminal,
   colours where the output is one and `NO_COLOR` is not set. Tables fit 80 columns; in a pipe sentences
   are not broken.

@@ -37,6 +37,8 @@ _CONFIG = "wrong usage, or a configuration that cannot be used"
 _MODEL = "the model cannot be loaded or has nothing that this command reads"
 _INPUT = "an input file cannot be read or has nothing usable in it"
 _BASELINE = "the baseline does not fit this version or this model"
+_PROBE = "the probe's texts (probe.file) cannot be read or there are none"
+_SINK = "the model or its baseline cannot be fetched from MLflow, or a notification URL cannot be used"
 
 BY_COMMAND: Mapping[str, Mapping[int, str]] = MappingProxyType(
     {
@@ -44,9 +46,10 @@ BY_COMMAND: Mapping[str, Mapping[int, str]] = MappingProxyType(
             DONE: "stopped by SIGTERM or Ctrl-C, all state kept",
             USAGE: "wrong usage, a configuration that cannot be used, or an address that is taken",
             MODEL: "the model cannot be loaded or watched",
+            INPUT: _PROBE,
             BASELINE: _BASELINE,
             STATE: "the state file cannot be used, or another process has it",
-            SINK: "the model or its baseline cannot be fetched from MLflow",
+            SINK: _SINK,
         },
         "check": {
             DONE: "`headwatch run` with the same file will work",
@@ -55,7 +58,7 @@ BY_COMMAND: Mapping[str, Mapping[int, str]] = MappingProxyType(
             INPUT: _INPUT,
             BASELINE: _BASELINE,
             STATE: "the state file cannot be used",
-            SINK: "the model or its baseline cannot be fetched from MLflow",
+            SINK: _SINK,
         },
         "status": {
             DONE: "quiet: nothing has changed",
@@ -124,8 +127,10 @@ BY_COMMAND: Mapping[str, Mapping[int, str]] = MappingProxyType(
             DONE: "the other baseline is in force",
             USAGE: _CONFIG,
             MODEL: "--config: the model cannot be loaded or watched",
+            INPUT: f"--config: {_PROBE}",
             BASELINE: "no alarm stands, its windows are too few, or the file is no baseline",
             STATE: "--config: the state file cannot be used, or the sidecar did not answer",
+            SINK: f"--config: {_SINK}",
         },
     }
 )

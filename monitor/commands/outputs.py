@@ -17,6 +17,8 @@ from monitor.errors import ConfigError
 
 REMEDY = "choose a place that this user may write to"
 STANDARD_OUTPUT = Path("-")
+PRINTED = ("--json", "--out")
+"""The options of whose file ``-`` stands for standard output; all others write a file."""
 
 
 class JsonCommand(TyperCommand):
@@ -64,7 +66,9 @@ def require_place(option: str, path: Path, *, makes_folders: bool = False) -> No
     ``makes_folders``: the command makes the missing folders around it itself.
     """
     if path == STANDARD_OUTPUT:
-        return
+        if option in PRINTED:
+            return
+        raise ConfigError(f"{option} = {path}: is not written to standard output; name a file")
     folder = path.absolute().parent
     with _explained(option, path):
         if path.is_dir():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import typer
@@ -128,7 +130,7 @@ def _check_same_heads(before: HeadMeans | None, analyser: Analyser, against: Pat
     """Before the long work: a survey is of the encoder's heads, where there is a decoder too."""
     finding = analyser.model.finding
     layers = finding.stacks.count("encoder") or finding.layer_count
-    if before is not None and before.mean.shape[:2] != (layers, finding.head_count):
+    if before is not None and before.count.shape[:2] != (layers, finding.head_count):
         raise InputError(f"--against = {against}: is of a model with other heads; profile this one anew")
 
 
@@ -157,23 +159,36 @@ def _tell(
 
 
 def read_roles(path: Path) -> HeadMeans:
-    """The role shares that ``profile --heads`` wrote; raises ``InputError``."""
+    """The role shares that ``profile --heads`` of this version wrote; raises ``InputError``."""
     from monitor.analysis.heads.means import HeadMeans
+    from monitor.analysis.heads.roles import ROLES
 
+    anew = "make it anew with `headwatch profile --heads`"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            count, total, squares = arrays["role_moments"]
-            names = tuple(arrays["role_names"].tolist())
+        moments, names = _role_arrays(path)
     except OSError as error:
         raise InputError(
             f"--against = {path}: cannot be read ({error.strerror or 'it is no npz file'}); "
             "give an npz made by `headwatch profile --heads`"
         ) from None
-    except (KeyError, ValueError):
-        raise InputError(
-            f"--against = {path}: has no head roles; make it anew with `headwatch profile --heads`"
-        ) from None
+    except (EOFError, BadZipFile, RuntimeError, zlib.error):
+        raise InputError(f"--against = {path}: is cut short or damaged; {anew}") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"--against = {path}: has no head roles; {anew}") from None
+    if names != ROLES or moments.ndim != 4 or moments.shape[::3] != (3, len(ROLES)):
+        raise InputError(f"--against = {path}: has other head roles than this version; {anew}")
+    count, total, squares = moments
     return HeadMeans(measures=names, count=count, total=total, squares=squares)
+
+
+def _role_arrays(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    # Opened here: numpy leaves a file open that it cannot read.
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise KeyError("role_moments")
+        moments = arrays["role_moments"].astype(np.float64, casting="safe")
+        return moments, tuple(str(name) for name in np.atleast_1d(arrays["role_names"]))
 
 
 def write_profile(

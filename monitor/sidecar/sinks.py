@@ -74,7 +74,7 @@ def build_sinks(config: Config) -> Sinks:
             episode_url=episode_url,
             runbooks=config.exporters.prometheus.runbooks_url,
         )
-        deliver["notifications"] = (NOTIFICATION_KINDS, notifier.deliver)
+        deliver["notifications"] = (NOTIFICATION_KINDS, notifier.addresses)
     return Sinks(
         deliver=deliver,
         mlflow_url=mlflow_url,

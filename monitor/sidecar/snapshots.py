@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import monitor
@@ -10,7 +10,7 @@ from monitor.config.configuration import Config
 from monitor.cycle.state import LATER_DROP_REASONS, Cycle
 from monitor.ingest.intake import Intake
 from monitor.ingest.limits import DROP_REASONS
-from monitor.records import Snapshot, State, Verdict
+from monitor.records import Array, Snapshot, State, Verdict
 from monitor.sidecar.delivery import Delivery
 from monitor.sidecar.jobs import JobBook
 from monitor.sidecar.sinks import Sinks
@@ -44,18 +44,22 @@ class Observer:
         cycle, delivery = self.cycle, self.delivery
         records, size, dropped = self._store.outbox_usage()
         dropped_later = dict(cycle.dropped) if cycle else {}
+        # Each read once: the thread of the jobs may take any of them away meanwhile.
         verdict = cycle.verdict if cycle else None
+        baseline = cycle.baseline if cycle else None
+        profile = cycle.profile if cycle else None
+        statistics = tuple(cycle.analyser.model.statistics) if cycle else ()
         return Snapshot(
             version=monitor.__version__,
             name=self.config.model.watched_name,
             identity=cycle.analyser.model.identity if cycle else None,
             tier=cycle.analyser.model.tier if cycle else "",
-            baseline=cycle.baseline.version if cycle and cycle.baseline else "",
+            baseline=baseline.version if baseline else "",
             state=self.state(now),
             verdict=verdict,
-            layer_profile=_layer_profile(cycle),
-            head_profile=cycle.profile if cycle else None,
-            statistics=tuple(cycle.analyser.model.statistics) if cycle else (),
+            layer_profile=_layer_profile(profile, statistics),
+            head_profile=profile,
+            statistics=statistics,
             samples_received=dict(self._intake.counters.received),
             samples_dropped={**_NONE_DROPPED, **dict(self._intake.counters.dropped), **dropped_later},
             queue_length=self._intake.waiting,
@@ -100,11 +104,12 @@ class Observer:
             return "stale"
         if cycle.baseline is None:
             return "learning"
-        newest = max(self._started, cycle.verdict.end if cycle.verdict else 0.0)
+        verdict = cycle.verdict
+        newest = max(self._started, verdict.end if verdict else 0.0)
         if not waiting and now - newest > patience + self.config.window.duration:
             return "too_few_samples"
         # A baseline that nothing was judged against yet says nothing, least of all "quiet".
-        state: State = cycle.verdict.state if cycle.verdict else "too_few_samples"
+        state: State = verdict.state if verdict else "too_few_samples"
         return "too_few_samples" if state == "learning" else state
 
     def status(self, now: float, links: Mapping[str, str | None]) -> dict[str, Any]:
@@ -128,8 +133,8 @@ class Observer:
         )
 
 
-def _layer_profile(cycle: Cycle | None) -> dict[str, Any]:
-    if cycle is None or cycle.profile is None or not cycle.profile.size:
+def _layer_profile(profile: Array | None, statistics: Sequence[str]) -> dict[str, Array]:
+    if profile is None or not profile.size:
         return {}
-    means = cycle.profile.mean(axis=1)
-    return {name: means[:, i] for i, name in enumerate(cycle.analyser.model.statistics)}
+    means = profile.mean(axis=1)
+    return {name: means[:, i] for i, name in enumerate(statistics)}

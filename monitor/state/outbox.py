@@ -27,25 +27,43 @@ def add(db: sqlite3.Connection, records: Sequence[OutboxRecord], *, bound: int) 
     _drop_down_to(db, bound)
 
 
-def pending(db: sqlite3.Connection, kinds: Sequence[str], limit: int) -> list[OutboxRecord]:
-    """The oldest records of these kinds, in the order in which they were added."""
+def keys(db: sqlite3.Connection, kinds: Sequence[str]) -> list[str]:
+    """The keys of all records of these kinds, in the order in which they were added."""
     marks = ", ".join("?" * len(kinds))
-    columns = "seq, key, kind, created, payload"
-    query = f"SELECT {columns} FROM outbox WHERE kind IN ({marks}) ORDER BY seq LIMIT ?"  # noqa: S608 - placeholders only
-    rows = db.execute(query, (*kinds, limit)).fetchall()
-    records = []
-    for seq, key, kind, created, payload in rows:
-        artifacts = dict(db.execute("SELECT name, data FROM artifacts WHERE record = ?", (seq,)))
-        records.append(
-            OutboxRecord(key=key, kind=kind, created=created, payload=payload, artifacts=artifacts)
-        )
-    return records
+    query = f"SELECT key FROM outbox WHERE kind IN ({marks}) ORDER BY seq"  # noqa: S608 - placeholders only
+    return [row[0] for row in db.execute(query, tuple(kinds))]
 
 
-def deliver(db: sqlite3.Connection, key: str) -> None:
-    """Take a record out and remember its key for good (16 bytes each)."""
+def record(db: sqlite3.Connection, key: str) -> OutboxRecord | None:
+    """One record, or None where none has the key."""
+    query = "SELECT seq, kind, created, payload FROM outbox WHERE key = ?"
+    found = db.execute(query, (key,)).fetchone()
+    if found is None:
+        return None
+    seq, kind, created, payload = found
+    artifacts = dict(db.execute("SELECT name, data FROM artifacts WHERE record = ?", (seq,)))
+    return OutboxRecord(key=key, kind=kind, created=created, payload=payload, artifacts=artifacts)
+
+
+def without_receipt(db: sqlite3.Connection, key: str, addresses: Sequence[str]) -> list[str]:
+    """Those of a sink's addresses that have not taken the record."""
+    query = "SELECT EXISTS (SELECT 1 FROM delivered WHERE digest = ?)"
+    return [one for one in addresses if not db.execute(query, (_receipt(key, one),)).fetchone()[0]]
+
+
+def deliver(db: sqlite3.Connection, key: str, address: str, addresses: Sequence[str]) -> bool:
+    """Note that an address has a record; once all of them have, take it out. Whether it went.
+
+    Its key is remembered for good (16 bytes each), the receipts of the addresses only until then.
+    """
+    db.execute("INSERT OR IGNORE INTO delivered VALUES (?)", (_receipt(key, address),))
+    if without_receipt(db, key, addresses):
+        return False
+    receipts = [(_receipt(key, one),) for one in (address, *addresses)]
+    db.executemany("DELETE FROM delivered WHERE digest = ?", receipts)
     db.execute("DELETE FROM outbox WHERE key = ?", (key,))
     db.execute("INSERT OR IGNORE INTO delivered VALUES (?)", (_digest(key),))
+    return True
 
 
 def usage(db: sqlite3.Connection) -> OutboxUsage:
@@ -112,3 +130,8 @@ def _size(record: OutboxRecord) -> int:
 
 def _digest(key: str) -> bytes:
     return blake2b(key.encode(), digest_size=16).digest()
+
+
+def _receipt(key: str, address: str) -> bytes:
+    # In the table of delivered keys; no key holds this separator.
+    return _digest(f"{key}\0{address}")

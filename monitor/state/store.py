@@ -253,15 +253,27 @@ class StateStore:
         with self._database.write() as db:
             _outbox.add(db, records, bound=self._settings.outbox)
 
-    def pending_outbox(self, kinds: Sequence[str], limit: int) -> list[OutboxRecord]:
-        """The oldest records of these kinds that wait for their sink."""
+    def outbox_record(self, key: str) -> OutboxRecord | None:
+        """The record that waits under this key, or None."""
         with self._database.read() as db:
-            return _outbox.pending(db, kinds, limit)
+            return _outbox.record(db, key)
 
-    def delivered(self, key: str) -> None:
-        """A sink has the record: it goes, and its key is never taken in again."""
+    def undelivered(self, kinds: Sequence[str], addresses: Sequence[str] = ()) -> dict[str, list[str]]:
+        """The keys of these kinds that wait, in the order in which they were added.
+
+        Each comes with those of the sink's ``addresses`` that have not taken its record.
+        """
+        with self._database.read() as db:
+            return {key: _outbox.without_receipt(db, key, addresses) for key in _outbox.keys(db, kinds)}
+
+    def delivered(self, key: str, address: str = "", *, of: Sequence[str] = ()) -> bool:
+        """A sink has the record: it goes, and its key is never taken in again.
+
+        Where the sink has several addresses, ``address`` has it, and it goes once all ``of`` them have.
+        Returns whether it went.
+        """
         with self._database.write() as db:
-            _outbox.deliver(db, key)
+            return _outbox.deliver(db, key, address, of)
 
     def outbox_usage(self) -> OutboxUsage:
         """(records by kind, bytes, dropped so far)."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.analysis.heads.roles import ROLES
 from monitor.cli import main
 from monitor.replay.images import self_test_images
 from tests.families import save_family
@@ -24,6 +25,8 @@ LINES = (
     '{"id": "strange", "input_ids": [2, 500]}',
     '{"id": "long", "text": "' + "the dog ran " * 40 + '"}',
 )
+
+ANEW = "make it anew with `headwatch profile --heads`"
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +141,20 @@ def test_profile_names_heads_whose_role_changed_since_another_profile(
         ("plain", "--against = AGAINST: has no head roles; make it anew with `headwatch profile --heads`"),
         ("text", "--against = AGAINST: has no head roles; make it anew with `headwatch profile --heads`"),
         ("other", "--against = AGAINST: is of a model with other heads; profile this one anew"),
+        ("empty", f"--against = AGAINST: is cut short or damaged; {ANEW}"),
+        ("cut", f"--against = AGAINST: is cut short or damaged; {ANEW}"),
+        ("npy", f"--against = AGAINST: has no head roles; {ANEW}"),
+        ("words", f"--against = AGAINST: has no head roles; {ANEW}"),
+        ("renamed", f"--against = AGAINST: has other head roles than this version; {ANEW}"),
+        ("fewer", f"--against = AGAINST: has other head roles than this version; {ANEW}"),
+        ("fewer moments", f"--against = AGAINST: has other head roles than this version; {ANEW}"),
     ],
 )
 def test_profile_says_why_it_cannot_compare_roles(
     kind: str, message: str, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     against = tmp_path / "against.npz"
+    moments, names = np.ones((3, 3, 4, len(ROLES))), np.array(ROLES)
     if kind == "plain":
         profiled(model, tmp_path, "against", LINES[:1])
     elif kind == "text":
@@ -154,6 +165,20 @@ def test_profile_says_why_it_cannot_compare_roles(
         with np.load(against) as arrays:
             kept = {**arrays, "role_moments": arrays["role_moments"][:, :2]}
         np.savez(against, **kept)
+    elif kind == "npy":
+        with against.open("wb") as file:
+            np.save(file, moments)
+    elif kind == "words":
+        np.savez(against, role_moments=names, role_names=names)
+    elif kind == "renamed":
+        np.savez(against, role_moments=moments, role_names=np.roll(names, 1))
+    elif kind == "fewer":
+        np.savez(against, role_moments=moments[..., 1:], role_names=names[1:])
+    elif kind == "fewer moments":
+        np.savez(against, role_moments=moments[..., 1:], role_names=names)
+    elif kind in ("empty", "cut"):
+        np.savez(against, role_moments=moments, role_names=names)
+        against.write_bytes(b"" if kind == "empty" else against.read_bytes()[:600])
     source = tmp_path / "in.jsonl"
     source.write_text(LINES[0])
     capfd.readouterr()
@@ -163,6 +188,7 @@ def test_profile_says_why_it_cannot_compare_roles(
     assert code == 4
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.replace(str(against), "AGAINST") == f"headwatch: {message}"
+    assert not (tmp_path / "out.npz").exists(), "it is told before the long work"
 
 
 def test_profile_cuts_where_it_is_told(model: Path, tmp_path: Path) -> None:

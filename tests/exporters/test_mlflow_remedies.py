@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -115,6 +116,28 @@ def test_a_full_disk_on_this_side_is_not_blamed_on_the_server() -> None:
     assert str(caught.value) == (
         "exporters.mlflow.tracking_uri = http://mlflow:5000: a file cannot be written on this side: "
         "[Errno 28] No space left on device: '/tmp/headwatch-x/report.html'; free space there, or set TMPDIR"
+    )
+
+
+def test_a_module_that_the_artifact_store_needs_is_named(mlflow, monkeypatch) -> None:
+    connect(mlflow.url).create_experiment("direct", artifact_location="s3://bucket/direct")
+    # As where it is not installed.
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(ExportError) as caught:
+        MlflowRuns(tracking_uri=mlflow.url, experiment="direct", registry=False).deliver(baseline())
+    assert str(caught.value) == (
+        f"exporters.mlflow.tracking_uri = {mlflow.url}: MLflow needs the module boto3 on this side, "
+        "to reach a store directly; let the server pass artifacts on (mlflow server "
+        "--artifacts-destination, and a new experiment), or install boto3"
+    )
+
+
+def test_an_address_that_needs_the_full_mlflow_says_so() -> None:
+    with pytest.raises(ExportError) as caught, export_errors("sqlite:///runs.db"):
+        raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy")
+    assert str(caught.value) == (
+        "exporters.mlflow.tracking_uri = sqlite:///runs.db: needs the full mlflow package, and mlflow-skinny "
+        "is installed; give the http:// address of an MLflow server, or install mlflow"
     )
 
 

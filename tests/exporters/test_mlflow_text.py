@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from exporters.alert_rules import CHANNEL_ALERTS, alert_rules, page_name
 from exporters.mlflow_links import Page, body_of, episode_note
-from exporters.mlflow_metrics import metric_name, window_metrics
+from exporters.mlflow_metrics import NAME_LIMIT, metric_name, window_metrics
 from exporters.mlflow_text import CUT, closed_name, duration, fitting, sentences
 from monitor.records import CHANNELS, Suspicion
 from tests.exporters.scenes import alarmed, channel, cleared, model_changed, quiet
@@ -125,6 +126,27 @@ def test_a_note_is_cut_after_a_whole_line_and_says_so():
 def test_metric_names_are_what_mlflow_takes_whatever_a_label_is_called():
     assert metric_name("prediction/probability of <b>é(1/2)") == "prediction/probability of b é 1 2"
     assert len(metric_name(f"prediction/{'x' * 300}")) == 250
+
+
+def test_labels_that_would_become_one_metric_keep_their_own_names_in_every_window():
+    labels = ["C++", "C#", "C", "😀", "😞", "x" * 300 + "1", "x" * 300 + "2", "a b", "a (b)"]
+
+    def window(labels):
+        document = quiet().to_json()
+        document["channels"]["prediction"]["measures"] = [
+            {"measure": f"p({label})", "after": float(len(label))} for label in labels
+        ]
+        return window_metrics(document)
+
+    metrics = window(labels)
+    names = [name.removeprefix("prediction/") for name in metrics if name.startswith("prediction/")]
+    assert names[:5] == ["p C plus plus", "p C number", "p C", "p grinning face", "p disappointed face"]
+    assert [re.sub("[0-9a-f]{8}$", "MARK", name) for name in names[5:]] == [
+        *[f"p {'x' * 228} MARK"] * 2, *["p a b MARK"] * 2,
+    ]  # fmt: skip
+    assert len(set(names)) == len(labels)
+    assert max(map(len, metrics)) == NAME_LIMIT
+    assert window(labels[::-1]) == metrics
 
 
 def test_numbers_that_a_broken_model_does_not_have_are_left_out():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,9 @@ from exporters.notifications import Notifier, body, title
 from exporters.verdict_text import changed
 from monitor.errors import ExportError
 from monitor.records import CHANNELS, OutboxRecord, Suspicion
+from monitor.sidecar.delivery import Delivery
+from monitor.state.settings import StateSettings, WindowSettings
+from monitor.state.store import StateStore
 from tests.exporters.scenes import alarmed, cleared
 from tests.servers import free_port, http_server
 
@@ -17,6 +22,23 @@ from tests.servers import free_port, http_server
 def notification(verdict, event):
     payload = json.dumps({"verdict": verdict.to_json(), "event": event})
     return OutboxRecord(key=f"n/{verdict.window}/{event}", kind="notification", created=0.0, payload=payload)
+
+
+def send(sink, record):
+    """To each of the sink's addresses."""
+    for deliver in sink.addresses.values():
+        deliver(record)
+
+
+@contextmanager
+def delivering(folder, urls):
+    """A life of the sidecar as far as messages go."""
+    path = folder / "state.sqlite"
+    settings = {"settings": StateSettings(), "window": WindowSettings()}
+    store = StateStore(path, **settings, clock=lambda: 1000.0)
+    sinks = {"notifications": (frozenset({"notification"}), Notifier(urls).addresses)}
+    yield store, Delivery(store=store, sinks=sinks, should_stop=lambda: False)
+    store.close()
 
 
 def as_json_url(url):
@@ -31,8 +53,8 @@ def test_an_alarm_and_its_end_arrive_as_plain_sentences():
             episode_url=lambda episode: f"https://mlflow.example/{episode}",
             runbooks="https://wiki.example/headwatch/",
         )
-        sink.deliver(notification(alarmed(), "raised"))
-        sink.deliver(notification(cleared(), "cleared"))
+        send(sink, notification(alarmed(), "raised"))
+        send(sink, notification(cleared(), "cleared"))
     assert [(item["title"], item["message"], item["type"]) for item in arrived] == [
         (
             "Drift in sentiment (warning): data",
@@ -103,29 +125,60 @@ def test_a_record_that_an_earlier_version_left_is_told_by_its_causes():
     assert title(payload) == "Drift in sentiment (warning): data"
 
 
-def test_one_address_that_fails_is_named_without_its_secrets_and_the_others_hear_once():
-    arrived = []
-    refusing = [500, 500]
+def test_the_address_that_fails_is_named_without_its_secrets():
+    with http_server(post=lambda _: 500) as bad, pytest.raises(ExportError) as caught:
+        send(Notifier([as_json_url(bad)]), notification(alarmed(), "raised"))
+    assert str(caught.value) == (
+        "exporters.notifications: json://127.0.0.1 did not take the message; "
+        "check the URL and that the service is up"
+    )
+
+
+def test_an_address_is_known_by_a_name_that_stays_and_tells_no_secret():
+    urls = ["json://user:hush@one.example/secret-path", "json://two.example/secret-path"]
+    names = list(Notifier(urls).addresses)
+    assert names == list(Notifier(urls[:1]).addresses) + list(Notifier(urls[1:]).addresses)
+    assert len(set(names)) == 2
+    assert not any(re.search("json|hush|secret|example", name) for name in names)
+
+
+def test_a_dead_address_silences_no_other_and_gets_what_it_missed_once_also_over_restarts(tmp_path):
+    """Six alarms, two addresses; the second refuses, the sidecar restarts, then it is back."""
+    first, second, refuses = [], [], [True]
+
+    def take(body):
+        if refuses[0]:
+            return 500
+        second.append(json.loads(body)["title"])
+        return 200
+
+    records = [
+        replace(notification(replace(alarmed(), model=f"m{number}"), "raised"), key=f"n/{number}")
+        for number in range(6)
+    ]
+    titles = [f"Drift in m{number} (warning): data" for number in range(6)]
     with (
-        http_server(post=lambda body: arrived.append(body) or 200) as good,
-        http_server(post=lambda _: refusing.pop() if refusing else 200) as bad,
+        http_server(post=lambda body: first.append(json.loads(body)["title"]) or 200) as healthy,
+        http_server(post=take) as revoked,
     ):
-        sink = Notifier([as_json_url(good), as_json_url(bad)])
-        record = notification(alarmed(), "raised")
+        urls = [as_json_url(healthy), as_json_url(revoked)]
         for _ in range(2):
-            with pytest.raises(ExportError) as caught:
-                sink.deliver(record)
-            assert str(caught.value) == (
-                "exporters.notifications: json://127.0.0.1 did not take the message; "
-                "check the URL and that the service is up"
-            )
-        sink.deliver(record)
-    assert len(arrived) == 1
+            with delivering(tmp_path, urls) as (store, delivery):
+                store.add_outbox(records)
+                delivery.run()
+                delivery.run()
+            assert first == titles, "the healthy address hears each once"
+        refuses[0] = False
+        with delivering(tmp_path, urls) as (store, delivery):
+            delivery.run()
+            assert store.outbox_usage().records == {}
+            assert delivery.deliveries == {"notifications": 6}
+    assert (first, second) == (titles, titles)
 
 
 def test_an_address_that_nobody_answers_is_an_export_error():
     with pytest.raises(ExportError, match=r"json://127\.0\.0\.1 did not take the message"):
-        Notifier([f"json://127.0.0.1:{free_port()}"]).deliver(notification(alarmed(), "raised"))
+        send(Notifier([f"json://127.0.0.1:{free_port()}"]), notification(alarmed(), "raised"))
 
 
 def test_an_address_that_apprise_does_not_know_is_refused_at_once_and_not_quoted():

@@ -54,9 +54,9 @@ def cycle(store: StateStore) -> None:
         for index in sorted({index for index, _ in store.attribution_due()}):
             record = OutboxRecord(key=f"attribution-{index}", kind="attribution", created=0.0, payload="{}")
             store.commit_attribution(index, outbox=[record])
-        for record in store.pending_outbox(["notification"], 3):
-            say(f"sent {record.key}")
-            store.delivered(record.key)
+        for key in list(store.undelivered(["notification"]))[:3]:
+            say(f"sent {key}")
+            store.delivered(key)
         time.sleep(0.001)
 
 

@@ -9,19 +9,31 @@ def test_a_key_is_taken_in_once_even_after_its_delivery(open_store, record):
     store = open_store()
     store.add_outbox([record("e1", "episode", 10), record("n1", "notification")])
     store.add_outbox([record("e1", "episode", 99)])
-    (found,) = store.pending_outbox(["episode"], 10)
-    assert found == record("e1", "episode", 10)
+    assert store.outbox_record("e1") == record("e1", "episode", 10)
     store.delivered("e1")
     store.add_outbox([record("e1", "episode")])
-    assert [item.key for item in store.pending_outbox(["episode", "notification"], 10)] == ["n1"]
+    assert list(store.undelivered(["episode", "notification"])) == ["n1"]
+    assert store.outbox_record("e1") is None
     assert store.outbox_usage() == ({"notification": 1}, 4, 0)
 
 
 def test_records_come_in_the_order_in_which_they_were_added(open_store, record):
     store = open_store()
     store.add_outbox([record(f"w{number}") for number in range(5)])
-    assert [item.key for item in store.pending_outbox(["window"], 3)] == ["w0", "w1", "w2"]
-    assert store.pending_outbox([], 3) == []
+    assert list(store.undelivered(["window"])) == ["w0", "w1", "w2", "w3", "w4"]
+    assert store.undelivered([]) == {}
+
+
+def test_a_record_goes_when_each_address_has_a_receipt_and_receipts_outlive_a_restart(open_store, record):
+    store = open_store()
+    store.add_outbox([record("n1", "notification"), record("n2", "notification")])
+    assert store.delivered("n1", "a", of=["a", "b"]) is False
+    store.close()
+    again = open_store()
+    assert again.undelivered(["notification"], ["a", "b"]) == {"n1": ["b"], "n2": ["a", "b"]}
+    assert again.delivered("n1", "b", of=["a", "b"]) is True
+    again.add_outbox([record("n1", "notification")])
+    assert again.undelivered(["notification"], ["a", "b"]) == {"n2": ["a", "b"]}
 
 
 def test_routine_records_go_before_evidence_and_the_oldest_evidence_last(open_store, record):
@@ -32,7 +44,7 @@ def test_routine_records_go_before_evidence_and_the_oldest_evidence_last(open_st
     kinds = ["window", "attribution", "episode", "baseline", "notification"]
 
     def keys():
-        return [item.key for item in store.pending_outbox(kinds, 10)]
+        return list(store.undelivered(kinds))
 
     assert keys() == ["e1", "w1", "a1", "e2"]
     store.add_outbox([record("n1", "notification", size)])
@@ -50,5 +62,5 @@ def test_routine_records_go_before_evidence_and_the_oldest_evidence_last(open_st
 def test_a_record_larger_than_the_outbox_drops_only_itself(open_store, record):
     store = open_store(state={"outbox": "1MiB"})
     store.add_outbox([record("w1"), record("huge", "episode", 2 * MEBIBYTE)])
-    assert [item.key for item in store.pending_outbox(["window", "episode"], 10)] == ["w1"]
+    assert list(store.undelivered(["window", "episode"])) == ["w1"]
     assert store.outbox_usage().dropped == 1

@@ -161,7 +161,7 @@ def test_features_and_verdict_move_a_window_on_in_one_commit_each(open_store, te
     store.commit_attribution(0, outbox=[record("a0", "attribution")])
     assert store.attribution_due() == []
     assert store.window_samples(0) == []
-    assert [item.key for item in store.pending_outbox(["window", "attribution"], 10)] == ["w0", "a0"]
+    assert list(store.undelivered(["window", "attribution"])) == ["w0", "a0"]
     store.clear_learning_features()
     store.reset_detector("m@1")
     assert (store.learning_features(), store.detector_state("m@1")) == ([], None)
@@ -179,7 +179,7 @@ def test_a_second_verdict_for_a_window_raises_and_changes_nothing(open_store, te
     assert str(caught.value) == "window = 0: is judged, not profiled; each step of a window is taken once"
     assert store.verdicts(-1) == ["{}"]
     assert store.detector_state("m") == b"one"
-    assert store.pending_outbox(["window"], 5) == []
+    assert store.undelivered(["window"]) == {}
     with pytest.raises(StateError) as caught:
         store.load_features(0)
     assert str(caught.value) == "window = 0: has no features; profile it first"
