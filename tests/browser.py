@@ -32,10 +32,11 @@ def chromium_page(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(ARGUMENTS))
         try:
-            page = browser.new_page(
+            context = browser.new_context(
                 viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
             )
-            page.context.set_offline(offline)
+            context.set_offline(offline)
+            page = context.new_page()
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
             yield page

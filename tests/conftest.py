@@ -30,6 +30,29 @@ settings.register_profile("headwatch", deadline=None, print_blob=True)
 settings.load_profile("headwatch")
 
 ROOT = Path(__file__).parents[1]
+LONGEST = (
+    "tests/test_terminal.py",
+    "tests/e2e/test_promotion.py",
+    "tests/e2e/test_alerting.py",
+    "tests/e2e/test_sidecar.py",
+    "tests/e2e/test_crash.py",
+    "tests/exporters/test_grafana_live.py",
+    "tests/e2e/test_mlflow_ui.py",
+    "tests/e2e/test_walk.py",
+    "tests/exporters/test_mlflow_runs.py",
+    "tests/live/test_promotion.py",
+    "tests/exporters/test_alert_rules.py",
+    "tests/e2e/test_mlflow_outage.py",
+    "tests/test_status.py",
+    "tests/backtest/test_labels_and_sweeps.py",
+)
+"""Files of a quarter of a minute and more: begun last, one of them keeps one worker while the others idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first; within a file, and else, the order stays."""
+    places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -265,14 +265,15 @@ def http_server(
 
 
 @contextmanager
-def proxy(target: str, *, lost: int | None = None, unknown: str | None = None) -> Iterator[str]:
+def proxy(
+    target: str, *, lost: Callable[[], bool] = lambda: False, unknown: str | None = None
+) -> Iterator[str]:
     """Passes every request on to ``target``, but for the faults that are asked for.
 
-    ``lost``: the number of the request of which the answer is lost, from 0. ``unknown``: paths with this
-    in them are answered by 404.
+    ``lost``, asked once for each request: whether its answer is. ``unknown``: paths with this in them are
+    answered by 404.
     """
     address = target.removeprefix("http://").split(":")
-    counter = itertools.count()
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:
@@ -280,7 +281,7 @@ def proxy(target: str, *, lost: int | None = None, unknown: str | None = None) -
             if not self.raw_requestline or not self.parse_request():
                 self.close_connection = True
                 return
-            number = next(counter)
+            loses = lost()
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if unknown is not None and unknown in self.path:
                 self.close_connection = True
@@ -293,7 +294,7 @@ def proxy(target: str, *, lost: int | None = None, unknown: str | None = None) -
             content = answer.read()
             onward.close()
             self.close_connection = True
-            if number == lost:
+            if loses:
                 return
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[1]
 
 # Everything may import these; they import nothing of ours but each other.
@@ -169,6 +171,10 @@ def test_packages_hold_their_docstring_and_nothing_else():
 def test_no_module_is_named_for_nothing():
     empty_words = {"utils", "helpers", "manager", "base", "common", "misc"}
     assert [name for name in MODULES if name.rpartition(".")[2] in empty_words] == []
+
+
+def test_every_test_file_that_is_to_come_first_is_there():
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
 def test_every_runtime_dependency_is_explained():

@@ -376,7 +376,9 @@ def test_check_refuses_a_baseline_that_is_none(headwatch, config, tmp_path):
     assert "Traceback" not in err
 
 
-def test_check_shows_no_secret(headwatch, config, monkeypatch):
+def test_check_shows_no_secret(headwatch, tiny_classifier, tmp_path, monkeypatch):
+    config = tmp_path / "headwatch.yaml"
+    config.write_text(f"model: {{source: {tiny_classifier}}}\nstate: {{file: {tmp_path}/state.sqlite}}\n")
     secret = "correct-horse-battery"
     for name in ("INGEST_TOKEN", "PRIVACY_KEY", "MLFLOW_TOKEN"):
         monkeypatch.setenv(f"HEADWATCH_{name}", secret)

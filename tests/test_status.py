@@ -526,11 +526,14 @@ def test_a_real_sidecar_is_asked_from_its_start_to_an_alarm(watch):
     assert learning.returncode == 13
     assert "baseline    none yet: 0 of 200 samples\n" in learning.stdout
 
+    def shown_window():
+        return (watch.status()["verdict"] or {"index": -1})["index"]
+
     def send(texts, name):
         have = len(watch.verdicts())
         watch.send([{"id": f"{name}{i}", "text": text} for i, text in enumerate(texts)])
-        wait_for("it is judged", lambda: len(watch.verdicts()) > have, seconds=60)
-        time.sleep(0.3)
+        # a verdict is durable a moment before the status has it
+        wait_for("it is judged and shown", lambda: shown_window() >= have, seconds=60)
 
     for start in range(0, 200, 40):
         send(sentences[start : start + 40], f"l{start}-")

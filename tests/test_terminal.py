@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from tests.models import WORDS, save_tiny
 ROOT = Path(__file__).parents[1]
 PLAIN = [word for word in WORDS if word.isalpha()]
 ANSI = re.compile(r"\x1b")
+COLOURED = {"TERM": "xterm-256color", "COLUMNS": "80"}
 
 
 def sentences(count: int, *, seed: int) -> list[str]:
@@ -41,7 +44,7 @@ def write_log(path: Path, texts: list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a tiny model, a damaged copy, logs, a baseline and a configuration."""
+    """A folder with a tiny model, a damaged copy, logs, a baseline (built in pipes), a configuration."""
     folder = tmp_path_factory.mktemp("terminal")
     model = save_tiny("bert", folder / "model")
     shutil.copytree(model, folder / "damaged")
@@ -51,14 +54,12 @@ def place(tmp_path_factory):
     write_log(folder / "stream.jsonl", [*sentences(60, seed=2), *new_word])
     (folder / "labels.jsonl").write_text('{"start": 60, "end": 120, "name": "a new word", "cause": "data"}\n')
     (folder / "headwatch.yaml").write_text(f"model:\n  source: {model}\n")
-    code, _, err = run(["baseline", "build", *names("--model", model), "--input", folder / "normal.jsonl",
-                        "--output", folder / "made.headwatch", "--attributions", 0])  # fmt: skip
+    built = ["baseline", "build", "--model", model, "--input", folder / "normal.jsonl",
+             "--output", folder / "made.headwatch", "--attributions", 0]  # fmt: skip
+    code, out, err = run(built, COLOURED)
     assert code == 0, err
+    (folder / "piped.txt").write_text(out + err)
     return folder
-
-
-def names(option: str, value: object) -> list[object]:
-    return [option, value]
 
 
 def run(arguments: list[object], environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
@@ -202,11 +203,20 @@ def test_check_does_not_show_the_verdict_on_its_own_test_inputs_as_an_alarm(plac
     assert "a verdict on the window, against baseline" in out
 
 
-def test_nothing_is_coloured_or_drawn_in_a_pipe(place):
-    for name in ("explain", "baseline build"):
-        code, out, err = run(reports(place)[name], {"TERM": "xterm-256color", "COLUMNS": "80"})
-        assert code == 0, err
-        assert not ANSI.search(out + err), name
+@pytest.fixture(scope="module")
+def foreign_in_a_pipe(place):
+    """A real ``explain`` of words that its output cannot encode, started from a terminal with colours."""
+    arguments = ["explain", "--model", place / "model", "--text", "größe ☃"]
+    return run(arguments, {**COLOURED, "PYTHONIOENCODING": "ascii"})
+
+
+def test_nothing_is_coloured_or_drawn_in_a_pipe(place, foreign_in_a_pipe):
+    code, out, err = foreign_in_a_pipe
+    assert code == 0, err
+    assert not ANSI.search(out + err)
+    built = (place / "piped.txt").read_text()
+    assert "220 samples" in built
+    assert not ANSI.search(built)
 
 
 def test_the_end_of_the_reader_ends_the_writer_without_a_word(place):
@@ -218,11 +228,11 @@ def test_the_end_of_the_reader_ends_the_writer_without_a_word(place):
     assert "BrokenPipe" not in done.stderr
 
 
-def test_a_token_that_the_output_cannot_encode_is_no_failure(place):
-    arguments = ["explain", "--model", place / "model", "--text", "größe ☃"]
-    code, out, err = run(arguments, {"PYTHONIOENCODING": "ascii"})
+def test_a_token_that_the_output_cannot_encode_is_no_failure(foreign_in_a_pipe):
+    code, out, err = foreign_in_a_pipe
     assert code == 0, err
     assert out.isascii()
+    assert "Driving it most: 'gr??e', '?'." in out
 
 
 def seen_by_terminal(arguments: list[object], *, stdout: object, **environment: str) -> tuple[int, str]:
@@ -248,6 +258,37 @@ def seen_by_terminal(arguments: list[object], *, stdout: object, **environment: 
     return process.wait(timeout=60), drawn.decode()
 
 
+@pytest.fixture
+def beside_a_terminal(monkeypatch):
+    """``beside_a_terminal(arguments, file)``: as ``seen_by_terminal``, but in this process: that is quick."""
+
+    def call(arguments: list[object], out: Path, **environment: str) -> tuple[int, str]:
+        outer, inner = pty.openpty()
+        drawn = bytearray()
+        reader = threading.Thread(target=_read, args=(outer, drawn))
+        reader.start()
+        with os.fdopen(inner, "w") as terminal, out.open("w") as file, monkeypatch.context() as patch:
+            for name, value in {"TERM": "xterm", "COLUMNS": "80", **environment}.items():
+                patch.setenv(name, value)
+            patch.delenv("NO_COLOR", raising=False)
+            patch.setattr(sys, "stderr", terminal)
+            patch.setattr(sys, "stdout", file)
+            with pytest.raises(SystemExit) as left:
+                main([str(one) for one in arguments])
+        reader.join()
+        os.close(outer)
+        return left.value.code, drawn.decode()
+
+    return call
+
+
+def _read(outer: int, drawn: bytearray) -> None:
+    """All that is drawn, until nobody has the terminal open any more."""
+    with contextlib.suppress(OSError):
+        while found := os.read(outer, 65536):
+            drawn += found
+
+
 @pytest.mark.parametrize(
     ("name", "title", "seen"),
     [
@@ -256,20 +297,27 @@ def seen_by_terminal(arguments: list[object], *, stdout: object, **environment: 
         ("compare", "candidate", r"about \d+:\d\d left"),
         # so short a log is judged in one piece
         ("backtest", "judging", r"120/120"),
-        ("check", "model", r"about \d+:\d\d left"),
     ],
 )
-def test_long_work_shows_its_progress_on_a_terminal(place, tmp_path, name, title, seen):
+def test_long_work_shows_its_progress_on_a_terminal(place, tmp_path, beside_a_terminal, name, title, seen):
     arguments = reports(place)[name]
     if "about" in seen:  # an estimate takes half a second: the logs of the other tests are done before
         long = write_log(tmp_path / "long.jsonl", sentences(1500, seed=4))
         short = (place / "normal.jsonl", place / "stream.jsonl")
         arguments = [long if item in short else item for item in arguments]
-    with (tmp_path / "out").open("wb") as out:
-        code, drawn = seen_by_terminal(arguments, stdout=out)
+    code, drawn = beside_a_terminal(arguments, tmp_path / "out")
     assert code == 0, drawn
     assert title in drawn
     assert re.search(seen, drawn)
+    assert "about" not in (tmp_path / "out").read_text()
+
+
+def test_a_check_shows_its_progress_on_a_terminal(place, tmp_path):
+    with (tmp_path / "out").open("wb") as out:
+        code, drawn = seen_by_terminal(reports(place)["check"], stdout=out)
+    assert code == 0, drawn
+    assert "model" in drawn
+    assert re.search(r"about \d+:\d\d left", drawn)
     assert "about" not in (tmp_path / "out").read_text()
 
 
@@ -285,19 +333,20 @@ def test_a_bar_says_about_how_long_the_rest_takes_once_there_is_something_to_rec
     assert said == ["", "", "about 3:18 left", ""]
 
 
-def test_what_is_printed_beside_a_bar_still_lands_in_the_file(place, tmp_path):
+def test_what_is_printed_beside_a_bar_still_lands_in_the_file(here, place, tmp_path):
     arguments = reports(place)["backtest"]
     with (tmp_path / "out").open("wb") as out:
-        seen_by_terminal(arguments, stdout=out)
-    _, piped, _ = run(arguments, {"COLUMNS": "80"})
+        _, drawn = seen_by_terminal(arguments, stdout=out)
+    assert "judging" in drawn
+    _, piped, _ = here(arguments, 80)
     assert (tmp_path / "out").read_text() == piped
     assert "window 1: " in piped
 
 
-def test_a_dumb_terminal_gets_no_bar(place, tmp_path):
-    with (tmp_path / "out").open("wb") as out:
-        code, drawn = seen_by_terminal(reports(place)["profile"], stdout=out, TERM="dumb")
+def test_a_dumb_terminal_gets_no_bar(place, tmp_path, beside_a_terminal):
+    code, drawn = beside_a_terminal(reports(place)["profile"], tmp_path / "out", TERM="dumb")
     assert code == 0
+    assert "120 samples profiled" in drawn
     assert not ANSI.search(drawn)
 
 

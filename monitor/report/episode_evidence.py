@@ -9,12 +9,14 @@ from monitor.report.episode_charts import sparkline
 from monitor.report.episode_data import EpisodeReport
 from monitor.report.episode_words import (
     CHANNELS,
+    PROBE_NOT_READ,
     SEVERITY,
     in_alarm,
     joined,
     known_time,
     number,
     percent,
+    probe_compared,
     since,
     utc,
 )
@@ -70,9 +72,9 @@ def _files(report: EpisodeReport) -> tuple[str, str, str]:
 def _probe(verdict: Verdict) -> tuple[str, str, str]:
     name = "fixed inputs, run again"
     channel = verdict.channels.get("model")
-    if channel is None or channel.detail in ("", "not read in this window"):
+    if channel is None or channel.detail in PROBE_NOT_READ:
         return name, "not run", "data and model cannot be told apart"
-    if channel.detail.startswith("the "):
+    if not probe_compared(verdict):
         return name, channel.detail, "data and model cannot be told apart"
     if channel.evidence > channel.limit:
         more = " (libraries or precision: " + ", ".join(verdict.upgrades) + ")" if verdict.upgrades else ""

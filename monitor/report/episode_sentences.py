@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from monitor.records import Verdict
 from monitor.report.episode_clauses import as_a_whole, clauses, label_moved, quoted, texts
 from monitor.report.episode_data import EpisodeReport
 from monitor.report.episode_shift import SMALLEST_MOVE, differs_as_a_whole, is_hidden, single_word
@@ -19,6 +20,7 @@ from monitor.report.episode_words import (
     named_heads,
     number,
     percent,
+    probe_compared,
     since,
     utc,
 )
@@ -121,7 +123,7 @@ def _cause(report: EpisodeReport) -> str:
 def _by_data(report: EpisodeReport) -> str:
     if "model" in report.verdict.causes or "environment" in report.verdict.causes:
         return "besides that the data (words or inputs that no model has a part in)"
-    if report.probe is None:
+    if not probe_compared(report.verdict):
         return "the data are taken to have changed (no fixed inputs were re-run that could show it)"
     return (
         "the data changed, not the model (its fixed probe inputs give the same numbers as on the day of the "
@@ -175,13 +177,14 @@ def _predictions(report: EpisodeReport) -> str:
     if not report.predictions:
         return "this model predicts nothing that could be compared"
     if not _prediction_moved(report):
-        return "the predictions hold so far"
+        noticed = _measurably_moved(report) or _prediction_alarm(report)
+        return f"the predictions {'moved by less than counts as harm' if noticed else 'hold so far'}"
     if label is not None and label_moved(report):
         return (
             f"the predictions moved too, “{label.name}” from {percent(label.before)} to "
             f"{percent(label.after)} of the requests"
         )
-    return f"the predictions moved too, {_prediction(report)}"
+    return f"the predictions moved too{_prediction(report)}"
 
 
 def _todo(report: EpisodeReport) -> str:
@@ -197,17 +200,42 @@ def _todo(report: EpisodeReport) -> str:
 
 
 def _prediction(report: EpisodeReport) -> str:
-    """The measure of the predictions that moved most, in the detector's numbers."""
-    item = max(report.verdict.channels["prediction"].measures, key=lambda one: abs(one.effect))
+    """The measure of the predictions that moved most, in the detector's numbers; empty without any."""
+    channel = report.verdict.channels.get("prediction")
+    if channel is None or not channel.measures:
+        return ""
+    item = max(channel.measures, key=lambda one: abs(one.effect))
     names = {"top_probability": "their confidence", "entropy": "their uncertainty"}
     return (
-        f"{names.get(item.measure, item.measure)} from {number(item.before)} to {number(item.after)} "
+        f", {names.get(item.measure, item.measure)} from {number(item.before)} to {number(item.after)} "
         f"({change_in_sd(item.effect)})"
     )
 
 
 def _prediction_moved(report: EpisodeReport) -> bool:
+    """As the severity took it; where something else decided that, by what was measured."""
+    told = _moved_by_severity(report.verdict)
+    return _measurably_moved(report) if told is None else told
+
+
+def _moved_by_severity(verdict: Verdict) -> bool | None:
+    """Whether the predictions moved, where the severity tells: drift of the data is a page for that alone.
+
+    None where the model or the serving made it a page, or an announcement or an upgrade made it less.
+    """
+    known = "environment" in verdict.causes and (verdict.declared or bool(verdict.upgrades))
+    if verdict.severity is None or {"model", "serving"} & set(verdict.causes) or known:
+        return None
+    return verdict.severity == "page" if verdict.causes else None
+
+
+def _measurably_moved(report: EpisodeReport) -> bool:
     """By the detector's effects, with the length taken out, where chance does not explain them."""
     channel = report.verdict.channels.get("prediction")
     effect = 0.0 if channel is None else max((abs(item.effect) for item in channel.measures), default=0.0)
     return effect >= max(SMALLEST_MOVE, 0.75 * report.chance)
+
+
+def _prediction_alarm(report: EpisodeReport) -> bool:
+    channel = report.verdict.channels.get("prediction")
+    return channel is not None and channel.alarm

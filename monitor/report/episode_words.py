@@ -71,6 +71,7 @@ SUSPECTED: Mapping[SuspicionName, str] = MappingProxyType(
         "punctuation": "inputs whose punctuation is stripped",
     }
 )
+PROBE_NOT_READ = ("", "not read in this window")
 SEVERITY: Mapping[Severity, str] = MappingProxyType({"page": "critical", "ticket": "warning", "note": "info"})
 
 
@@ -189,6 +190,15 @@ def named_heads(verdict: Verdict) -> list[HeadEvidence]:
 def in_alarm(verdict: Verdict) -> list[ChannelVerdict]:
     """The channels in alarm, in their order."""
     return [channel for channel in verdict.channels.values() if channel.alarm]
+
+
+def probe_compared(verdict: Verdict) -> bool:
+    """Whether the fixed inputs were run again and could be compared with the baseline's numbers."""
+    channel = verdict.channels.get("model")
+    # what hinders a comparison is told by a sentence: the baseline has none, the inputs are other ones
+    return (
+        channel is not None and channel.detail not in PROBE_NOT_READ and not channel.detail.startswith("the ")
+    )
 
 
 def role_change(story: HeadStory) -> str | None:

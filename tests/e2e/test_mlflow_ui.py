@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from exporters.mlflow_runs import MlflowRuns
 from tests.browser import chromium_page
@@ -47,13 +47,28 @@ def drifting(mlflow: Server) -> Deployment:
     return Deployment(evidence_url=evidence_url, sentences=tuple(said))
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def window() -> Iterator[BrowserContext]:
+    """One window of a browser for all these tests: MLflow's scripts are fetched and compiled once."""
     need("chromium")
-    with chromium_page(width=1400, height=1000) as opened:
-        opened.set_default_timeout(PATIENCE)
+    with chromium_page(width=1400, height=1000) as first:
+        first.context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
-        yield opened
+        yield first.context
+
+
+@pytest.fixture
+def page(window: BrowserContext) -> Iterator[Page]:
+    """A new page in it; errors of its scripts fail the test, and its popups are closed with it."""
+    opened = window.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    yield opened
+    # how a page was left is kept by MLflow, and the next test opens it as anybody does first
+    opened.evaluate("localStorage.clear(); sessionStorage.clear()")
+    for one in window.pages[1:]:
+        one.close()
+    assert problems == []
 
 
 def test_from_an_alerts_link_to_the_head_map_by_one_click(drifting: Deployment, page: Page) -> None:
@@ -99,12 +114,15 @@ def test_the_charts_of_an_episode_are_grouped_with_the_alarm_level_first(
 ) -> None:
     page.goto(f"{drifting.evidence_url}/model-metrics")
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
-    titles = page.locator("div", has_text=re.compile(rf"^({'|'.join(SECTIONS)})$")).all()
+    found = page.locator("div", has_text=re.compile(rf"^({'|'.join(SECTIONS)})$"))
+    for name in SECTIONS:
+        expect(found.filter(has_text=re.compile(f"^{name}$")).last).to_be_visible()
+    titles = found.all()
     # A channel's charts have its name too; its section comes after the sections that have one of each.
     lowest = {title.inner_text(): title.bounding_box() for title in titles}
     assert sorted(lowest, key=lambda name: (lowest[name] or {})["y"]) == SECTIONS
     # every window of the alarm is a point: windows 12 to 19
-    assert page.locator(".js-plotly-plot").first.locator(".points path").count() == 8
+    expect(page.locator(".js-plotly-plot").first.locator(".points path")).to_have_count(8)
 
 
 def test_the_runs_table_is_filtered_by_the_tags_of_episodes(drifting: Deployment, page: Page) -> None:
@@ -112,7 +130,6 @@ def test_the_runs_table_is_filtered_by_the_tags_of_episodes(drifting: Deployment
     with page.expect_popup() as opened:
         page.get_by_role("link", name="open episodes").click()
     table = opened.value
-    table.set_default_timeout(PATIENCE)
     search = table.get_by_test_id("search-box")
     expect(search).to_have_value("tags.state = 'open'")
     row = table.get_by_role("link", name="Drift of sentiment since 2026-09-21 15:15 UTC")

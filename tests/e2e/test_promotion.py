@@ -10,10 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from monitor.app import owned
+from monitor.cli import main
 from monitor.config.configuration import load_config
 from monitor.state.store import StateStore
 from tests.servers import running, wait_for
@@ -23,7 +27,25 @@ ROOT = Path(__file__).parents[2]
 WORDS = "the quiet harbour woke early while small boats carried fresh bread to every waiting door".split()
 
 
-def promote(folder: Path, *options: str) -> tuple[int, list[str], list[str]]:
+Promote = Callable[..., tuple[int, list[str], list[str]]]
+
+
+@pytest.fixture
+def promote(capsys: pytest.CaptureFixture[str]) -> Promote:
+    """``promote(folder, *options)``: the command in this process, which has imported what it needs."""
+
+    def call(folder: Path, *options: str) -> tuple[int, list[str], list[str]]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(["baseline", "promote", "--config", str(folder / "headwatch.yaml"), *options])
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out.splitlines(), err.splitlines()
+
+    return call
+
+
+def promote_alone(folder: Path) -> tuple[int, list[str], list[str]]:
+    """The command in a process of its own."""
     done = subprocess.run(
         [
             sys.executable,
@@ -33,7 +55,6 @@ def promote(folder: Path, *options: str) -> tuple[int, list[str], list[str]]:
             "promote",
             "--config",
             str(folder / "headwatch.yaml"),
-            *options,
         ],
         capture_output=True,
         text=True,
@@ -68,7 +89,7 @@ class Traffic:
 
 
 def test_one_command_makes_the_present_the_new_normal_while_the_sidecar_runs_and_without_it(
-    tiny_classifier: Path, tmp_path: Path
+    tiny_classifier: Path, tmp_path: Path, promote: Promote
 ) -> None:
     folder = tmp_path / "run"
     model = Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
@@ -81,7 +102,7 @@ def test_one_command_makes_the_present_the_new_normal_while_the_sidecar_runs_and
         assert promote(folder) == (5, [], [f"headwatch: baseline promote: {nothing}"])
         assert traffic.windows(5, "zebra")[-1] == "alarm"
         former, episode = watch.status()["baseline"], watch.verdicts()[-1]["episode"]
-        code, out, err = promote(folder)
+        code, out, err = promote_alone(folder)
         assert code == 0, err
         new = watch.status()["baseline"]
         assert new != former
@@ -104,7 +125,7 @@ def test_one_command_makes_the_present_the_new_normal_while_the_sidecar_runs_and
 
 
 def test_a_sidecar_that_does_not_answer_promotes_nothing_later_either(
-    tiny_classifier: Path, tmp_path: Path
+    tiny_classifier: Path, tmp_path: Path, promote: Promote
 ) -> None:
     folder = tmp_path / "run"
     sidecar(folder, model=tiny_classifier)
@@ -122,7 +143,9 @@ def test_a_sidecar_that_does_not_answer_promotes_nothing_later_either(
         assert file.execute("SELECT count(*) FROM meta WHERE key = 'promotion_request'").fetchone() == (0,)
 
 
-def test_without_a_state_file_there_is_no_alarm(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_without_a_state_file_there_is_no_alarm(
+    tiny_classifier: Path, tmp_path: Path, promote: Promote
+) -> None:
     config = tmp_path / "headwatch.yaml"
     config.write_text(
         json.dumps({"model": {"source": str(tiny_classifier)}, "state": {"file": str(tmp_path / "s")}})

@@ -145,15 +145,13 @@ def test_no_metric_has_more_series_than_the_reference_says(scene):
 
 
 def test_no_label_in_the_scrape_is_a_word_of_the_traffic(scene):
+    text = scene.watch.metrics()
     values = {
-        value
-        for family in parse_text(scene.watch.metrics())
-        for sample in family.samples
-        for value in sample.labels.values()
+        value for family in parse_text(text) for sample in family.samples for value in sample.labels.values()
     }
     gained = scene.watch.status()["verdict"]["channels"]["tokens"]["gained"]
     assert gained == ["refund"], "the scene has a word that could leak"
-    assert "refund" not in values
+    assert "refund" not in text
     assert set(LABELS) <= values
 
 

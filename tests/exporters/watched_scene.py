@@ -69,13 +69,13 @@ def drifting(folder: Path) -> Iterator[Scene]:
                 targets={JOB: target},
                 alertmanager="http://127.0.0.1:9",
                 rules=alert_rules(5.0, fast=True),
-                interval="2s",
+                interval="1s",
             )
         ) as server,
     ):
         began = time.time()
-        _play(watch, _served_labels(model))
         prometheus = Promql(server.url, model.name)
+        _play(watch, prometheus, _served_labels(model))
         wait_for(
             "the alarm fires and the evidence is delivered",
             lambda: _arrived(prometheus),
@@ -118,7 +118,7 @@ def _arrived(prometheus: Promql) -> bool:
     return all(prometheus.instant(expression) for expression in asked)
 
 
-def _play(watch: Sidecar, label_of: Callable[[list[str]], list[str]]) -> None:
+def _play(watch: Sidecar, prometheus: Promql, label_of: Callable[[list[str]], list[str]]) -> None:
     draw = random.Random(5)
     # The share of inputs with the new word, and how many more words each has: window by window.
     plan = [(0.0, 0)] * (LEARNING + CALM) + [(0.3, 2)] * MILD + [(0.7, 6)] * STRONG
@@ -141,7 +141,12 @@ def _play(watch: Sidecar, label_of: Callable[[list[str]], list[str]]) -> None:
         )
         if window >= LEARNING:
             # Windows of traffic lie minutes apart; here each of them gets a scrape.
-            time.sleep(2.2)
+            end = watch.verdicts(after=window - 1)[0]["end"]
+            wait_for(
+                f"window {window} is scraped",
+                lambda end=end: prometheus.instant(f"headwatch_window_end_timestamp_seconds >= {end!r}"),
+                seconds=30,
+            )
 
 
 def _sentence(draw: random.Random, share: float, longer: int) -> str:

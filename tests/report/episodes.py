@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from monitor.analysis.heads.roles import ROLES
 from monitor.baselines.build import build_baseline
 from monitor.live.episode_report import EpisodeSources, episode_report
 from monitor.live.reporting import NO_EXAMPLES, Attributed
-from monitor.records import STATISTICS, Baseline, Features, SurveyedHeads, Verdict
+from monitor.records import STATISTICS, Baseline, Features, ProbeReading, SurveyedHeads, Verdict
 from monitor.report.episode_data import EpisodeReport, Example
 from tests.drift import synthetic
-from tests.drift.synthetic import HEADS, LAYERS, draw_baseline, draw_features, fit, identity, judge, reading
+from tests.drift.synthetic import HEADS, LAYERS, draw_features, fit, identity, judge, reading
 from tests.exporters import scenes
 
 START = 1_790_000_100.0
@@ -43,26 +44,52 @@ def survey(seed: int, *, layers: int = LAYERS, heads: int = HEADS, samples: int 
     )
 
 
+@cache
 def story(
-    *, windows: int = 3, faulty: tuple[int, int] | None = None, word: str = "cucumber"
-) -> tuple[Baseline, list[Verdict], Features, object]:
-    """(baseline, verdicts, features of the windows in alarm, the probe's reading): drift from window 2 on."""
+    *,
+    windows: int = 3,
+    faulty: tuple[int, int] | None = None,
+    probed: bool = True,
+    attention: bool = True,
+    samples: tuple[int, int] = (600, 200),
+    prediction_shift: float = 0.8,
+    minimum_effect: float = 0.2,
+) -> tuple[Baseline, tuple[Verdict, ...], Features, ProbeReading | None]:
+    """(baseline, verdicts, features of the windows in alarm, the probe's reading): drift from window 2 on.
+
+    ``probed``: the baseline has a probe reading, and each window; ``attention``: the model's can be read;
+    ``samples``: of the baseline, of a window.
+    """
     rng = np.random.default_rng(8)
-    baseline = replace(draw_baseline(rng, 600), survey=survey(1, samples=150), attribution={"spearman": 0.4})
-    detector = fit(baseline)
+    shown = (lambda values: values) if attention else _without_attention
+    baseline = build_baseline(
+        shown(draw_features(rng, samples[0])),
+        identity=identity(),
+        statistics=synthetic.STATISTICS if attention else (),
+        probe=shown(reading()) if probed else None,
+        source="log",
+        created=1.0,
+    )
+    if attention:
+        baseline = replace(baseline, survey=survey(1, samples=150))
+    baseline = replace(baseline, attribution={"spearman": 0.4, "overlap_at_5": 0.57})
+    detector = fit(baseline, minimum_effect=minimum_effect)
     state = detector.start()
-    verdicts, parts = [], []
+    verdicts, parts, probe = [], [], None
     for index in range(2 + windows):
         drifted = index >= 2
-        features = draw_features(
-            rng,
-            200,
-            trigger=0.2 * drifted,
-            word=word,
-            prediction_shift=0.8 * drifted,
-            head_shift=1.5 * drifted,
+        features = shown(
+            draw_features(
+                rng,
+                samples[1],
+                trigger=0.2 * drifted,
+                prediction_shift=prediction_shift * drifted,
+                head_shift=1.5 * drifted,
+            )
         )
-        probe = reading(moved=faulty, by=2.0, weights_hash="bbbb") if drifted and faulty else reading()
+        if probed:
+            moved = reading(moved=faulty, by=2.0, weights_hash="bbbb") if drifted and faulty else reading()
+            probe = shown(moved)
         state, verdict = judge(detector, state, features, index, probe=probe)
         start = START + 300.0 * index
         verdict = replace(
@@ -71,25 +98,43 @@ def story(
         verdicts.append(verdict)
         if verdict.alarm:
             parts.append(features)
-    return baseline, verdicts, Features.concatenate(parts), probe
+    return baseline, tuple(verdicts), Features.concatenate(parts), probe
+
+
+def _without_attention(values):
+    """Features or a reading of the probe of a model whose attention cannot be read."""
+    bare = {"profile": np.zeros((len(values.profile), 0, 0, 0), dtype=np.float32)}
+    if isinstance(values, Features):
+        bare["importance"] = np.zeros((0, 0), dtype=np.float32)
+        bare["rollout"] = np.zeros((len(values), 0), dtype=np.float32)
+    return replace(values, **bare)
 
 
 def report(**changes: object) -> EpisodeReport:
     """The episode of ``story``, as it stands after its last window."""
-    baseline, verdicts, during, probe = story()
-    sources = EpisodeSources(
+    return episode_report(replace(sources(), **changes)) if changes else _standing()
+
+
+@cache
+def _standing() -> EpisodeReport:
+    return episode_report(sources())
+
+
+def sources(**options: object) -> EpisodeSources:
+    """What the report of a ``story`` with these options is made of."""
+    baseline, verdicts, during, probe = story(**options)
+    return EpisodeSources(
         verdict=verdicts[-1],
         baseline=baseline,
         during=during,
         made=START + 1500.0,
-        survey=survey(2),
+        survey=survey(2) if baseline.survey is not None else None,
         reading=probe,
         history=verdicts,
         attributed=Attributed(samples=6, metrics=METRICS, words={"film": 0.3, "cucumber": 0.9}),
         without_examples=NO_EXAMPLES,
         hidden_below=20,
     )
-    return episode_report(replace(sources, **changes))
 
 
 def example() -> Example:
@@ -102,6 +147,7 @@ def example() -> Example:
     )
 
 
+@cache
 def large() -> EpisodeReport:
     """A model of 12 x 12 heads with all ten statistics, every head moved, a full history."""
     rng = np.random.default_rng(3)

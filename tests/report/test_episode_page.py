@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
-import numpy as np
 import pytest
+from playwright.sync_api import Page
 
+from monitor.live.episode_report import episode_report
 from monitor.records import HeadId, Suspicion
 from monitor.report.episode_data import DrivingWord
 from monitor.report.episode_page import episode_page
@@ -152,8 +155,13 @@ def test_the_numbers_on_the_page_are_those_of_the_record():
         for name, before, after in zip(profile.bins, profile.before, profile.after, strict=True)
     ]
     assert drawn[: len(wanted)] == wanted
-    assert "0.31" in text  # agreement after
-    assert "0.4" in text  # and before
+    agreement = "rank agreement of attention rollout and attribution"
+    row = re.search(rf"<th scope=row>{agreement}</th>(.*?)</tr>", PAGE)
+    assert row is not None
+    assert re.findall(r"data-name=(before|after)>(?:<b>)?([^<]+)<", row[1]) == [
+        ("before", "0.40"),
+        ("after", "0.31"),
+    ]
     assert f"Compared: {REPORT.samples} samples of {REPORT.windows} windows since the alarm" in text
 
 
@@ -242,93 +250,104 @@ def test_what_it_cannot_tell_is_told():
 
 
 def test_a_report_of_an_early_baseline_leaves_no_gap():
-    baseline = replace(episodes.story()[0], survey=None, attribution={}, probe=None)
-    text = Text(episode_page(episodes.report(baseline=baseline, reading=None))).all
+    given = episodes.sources(probed=False)
+    baseline = replace(given.baseline, survey=None, attribution={})
+    text = Text(episode_page(episode_report(replace(given, baseline=baseline)))).all
     assert "Attention by distance was not surveyed" in text
-    assert "no fixed inputs were re-run" in text
+    assert "The data are taken to have changed (no fixed inputs were re-run that could show it)" in text
+    assert "fixed inputs, run again the baseline has no probe reading" in text
+    assert "data and model cannot be told apart" in text
 
 
 def test_a_model_without_readable_attention_has_a_report_without_heads():
-    baseline, verdicts, during, _ = episodes.story()
-    bare = {
-        "profile": np.zeros((0, 0, 0, 0), dtype=np.float32),
-        "importance": np.zeros((0, 0), dtype=np.float32),
-    }
-    none = [replace(one, **bare | {"profile": np.zeros((len(one), 0, 0, 0), dtype=np.float32)})
-            for one in (baseline.features, during)]  # fmt: skip
-    channels = {
-        name: item for name, item in verdicts[-1].channels.items() if name not in ("heads", "rollout")
-    }
-    report = episodes.report(
-        baseline=replace(baseline, features=none[0], statistics=(), survey=None, probe=None),
-        during=none[1],
-        verdict=replace(verdicts[-1], channels=channels),
-        reading=None,
-        survey=None,
-    )
+    report = episode_report(episodes.sources(attention=False))
+    assert not {"heads", "rollout"} & set(report.verdict.channels)
     text = Text(episode_page(report)).all
     assert "Where in the model" not in text
     assert "Words gained and lost" in text
     assert "New in the inputs: the word “cucumber”" in text
+    # its fixed inputs were run again all the same: their predictions can be compared
+    assert "fixed inputs, run again unchanged model, libraries and hardware compute as before" in text
+    assert "The data changed, not the model (its fixed probe inputs give the same numbers as on" in text
+    assert "no fixed inputs were re-run" not in text
 
 
 # --- in a browser --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
+def browser_page() -> Iterator[Page]:
+    with chromium_page(offline=True) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(episode_page(episodes.large()), encoding="utf-8")
-    return path.as_uri()
+    return path
 
 
-def test_the_page_is_read_and_walked_by_keyboard_without_a_network(file):
-    with chromium_page(offline=True) as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(file)
-        assert page.locator("h1").inner_text() == "New in the inputs: the word “refund”"
-        assert page.locator("#map table.map tbody td").count() == 144
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent") == "Cause and severity"
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
-        page.wait_for_function("location.hash === '#map'")
-        # the map's cells with a story are links: the next stops but for the scrolling map itself
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        label = page.evaluate("document.activeElement.getAttribute('aria-label')")
-        page.keyboard.press("Enter")
-        page.wait_for_function("location.hash !== '#map'")
-        head = page.evaluate("location.hash.slice(1)")
-        assert label.startswith(f"{head}: ")
-        assert page.evaluate("document.querySelector(':target h3').textContent").startswith(head)
-        summary = page.locator("#heads details summary").first
-        summary.focus()
-        page.keyboard.press("Enter")
-        assert page.locator("#heads details[open]").count() == 1
-        assert [url for url in asked if not url.startswith("file:")] == []
+@pytest.fixture
+def opened(browser_page: Page) -> Callable[..., Page]:
+    """``opened(file)``: a page that was not there before, cut off from any network."""
+
+    def _open(path: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> Page:
+        browser_page.set_viewport_size({"width": width, "height": height})
+        browser_page.emulate_media(color_scheme="dark" if dark else "light")
+        browser_page.goto("about:blank")  # else the place in a page that was left would be gone back to
+        browser_page.goto(path.as_uri())
+        return browser_page
+
+    return _open
 
 
-def test_the_page_fits_a_phone_is_dark_at_night_and_prints(file, tmp_path):
-    with chromium_page(width=360, height=740, dark=True, offline=True) as page:
-        page.goto(file)
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert max(map(int, re.findall(r"\d+", ground))) < 60
-        small = page.evaluate(
-            "[...document.querySelectorAll('p,td,th,dd,li,span')].filter(e => e.textContent.trim())"
-            ".map(e => parseFloat(getComputedStyle(e).fontSize)).filter(size => size < 9).length"
-        )
-        assert small <= 144  # nothing but the marks within the map's cells
-        page.set_viewport_size({"width": 1200, "height": 900})
-        pdf = page.pdf(format="A4")
-        assert pdf.startswith(b"%PDF-")
-        assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 14
-    with chromium_page(offline=True) as page:
-        page.goto(file)
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert min(map(int, re.findall(r"\d+", ground))) > 240
+def test_the_page_is_read_and_walked_by_keyboard_without_a_network(browser_page, opened, file):
+    asked: list[str] = []
+    browser_page.on("request", lambda request: asked.append(request.url))
+    page = opened(file)
+    assert page.locator("h1").inner_text() == "New in the inputs: the word “refund”"
+    assert page.locator("#map table.map tbody td").count() == 144
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Cause and severity"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.hash === '#map'")
+    # the map's cells with a story are links: the next stops but for the scrolling map itself
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    label = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    page.wait_for_function("location.hash !== '#map'")
+    head = page.evaluate("location.hash.slice(1)")
+    assert label.startswith(f"{head}: ")
+    assert page.evaluate("document.querySelector(':target h3').textContent").startswith(head)
+    summary = page.locator("#heads details summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#heads details[open]").count() == 1
+    assert file.as_uri() in asked
+    assert [url for url in asked if not url.startswith(("file:", "about:"))] == []
+
+
+def test_the_page_fits_a_phone_is_dark_at_night_and_prints(opened, file):
+    page = opened(file, width=360, height=740, dark=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", ground))) < 60
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('p,td,th,dd,li,span')].filter(e => e.textContent.trim())"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert len(sizes) > 144
+    assert min(sizes) >= 9
+    page.set_viewport_size({"width": 1200, "height": 900})
+    pdf = page.pdf(format="A4")
+    assert pdf.startswith(b"%PDF-")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 14
+    page = opened(file)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert min(map(int, re.findall(r"\d+", ground))) > 240
 
 
 HOSTILE = (
@@ -356,22 +375,21 @@ def hostile():
     return replace(REPORT, verdict=verdict, examples=(shown,), driving=driving)
 
 
-def test_hostile_words_show_as_text_run_nothing_and_widen_nothing(tmp_path):
+def test_hostile_words_show_as_text_run_nothing_and_widen_nothing(opened, tmp_path):
     (tmp_path / "report.html").write_text(episode_page(hostile()), encoding="utf-8")
-    with chromium_page(width=390, height=800, offline=True) as page:
-        page.goto((tmp_path / "report.html").as_uri())
-        assert page.title() == "small: The texts read differently: other words"
-        assert page.locator("img, script").count() == 0
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        wanted = [visible(word) for word in HOSTILE]
-        assert page.locator(".example p:not(.says) .word").all_inner_texts() == wanted
-        assert page.locator("#words bdi").all_inner_texts() == wanted
-        assert page.locator("#attribution .tight bdi").all_inner_texts() == wanted
-        assert wanted[2:4] == ["⟨U+202E⟩evil⟨U+202C⟩", "zero⟨U+200B⟩width"]
-        assert wanted[6] == f"{'x' * 60}…"
+    page = opened(tmp_path / "report.html", width=390, height=800)
+    assert page.title() == "small: The texts read differently: other words"
+    assert page.locator("img, script").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    wanted = [visible(word) for word in HOSTILE]
+    assert page.locator(".example p:not(.says) .word").all_inner_texts() == wanted
+    assert page.locator("#words bdi").all_inner_texts() == wanted
+    assert page.locator("#attribution .tight bdi").all_inner_texts() == wanted
+    assert wanted[2:4] == ["⟨U+202E⟩evil⟨U+202C⟩", "zero⟨U+200B⟩width"]
+    assert wanted[6] == f"{'x' * 60}…"
 
 
-def test_text_contrasts_with_its_ground_by_day_and_by_night(file):
+def test_text_contrasts_with_its_ground_by_day_and_by_night(opened, file):
     script = """() => {
       const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => v / 255)
         .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
@@ -383,9 +401,7 @@ def test_text_contrasts_with_its_ground_by_day_and_by_night(file):
         .map(e => lum(getComputedStyle(e).color))
         .map(ink => (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05))) }"""
     for dark in (False, True):
-        with chromium_page(dark=dark, offline=True) as page:
-            page.goto(file)
-            assert page.evaluate(script) >= 4.5
+        assert opened(file, dark=dark).evaluate(script) >= 4.5
 
 
 def test_the_first_story_is_of_the_named_head():

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def written(folder: Path, target: Path, *options: object) -> str:
     return target.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def explained(family, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``explained(name, *options)``: the page of this kind of model, written once for all who ask for it."""
+    folder = tmp_path_factory.mktemp("pages")
+    numbers = count()
+
+    @cache
+    def _explained(name: str, *options: object) -> Path:
+        target = folder / f"{next(numbers)}.html"
+        written(family(name), target, *options)
+        return target
+
+    return _explained
+
+
 def shown(page: Page, target: Path) -> Page:
     page.goto(target.as_uri())
     page.wait_for_selector(".head-view .grid", timeout=60_000)
@@ -120,10 +136,8 @@ def test_the_words_carry_the_numbers_that_the_command_prints(family, tmp_path, c
 
 
 @pytest.mark.servers
-def test_a_click_on_a_method_shows_that_method_alone(family, tmp_path, browser_page):
-    target = tmp_path / "out.html"
-    written(family("bert"), target, "--text", TEXT)
-    page = shown(browser_page, target)
+def test_a_click_on_a_method_shows_that_method_alone(explained, browser_page):
+    page = shown(browser_page, explained("bert", "--text", TEXT))
     panels = "[...document.querySelectorAll('.panel[data-method]')]"
     visible = f"{panels}.filter((one) => one.offsetParent).map((one) => one.dataset.method)"
     assert page.evaluate(visible) == ["attribution"]
@@ -154,10 +168,8 @@ def test_a_click_on_a_method_shows_that_method_alone(family, tmp_path, browser_p
     ],
     ids=["encoder", "decoder", "served completion", "encoder-decoder", "layer hooks"],
 )
-def test_models_of_every_kind_show_all_their_heads(name, options, rows, family, tmp_path, browser_page):
-    target = tmp_path / "out.html"
-    written(family(name), target, *options)
-    page = shown(browser_page, target)
+def test_models_of_every_kind_show_all_their_heads(name, options, rows, explained, browser_page):
+    page = shown(browser_page, explained(name, *options))
     assert page.locator(".grid .name").all_text_contents() == rows
     assert page.locator(".grid button").count() == 4 * len(rows)
     page.locator(".grid button").last.click()
@@ -166,8 +178,8 @@ def test_models_of_every_kind_show_all_their_heads(name, options, rows, family, 
 
 
 @pytest.mark.parametrize("name", ["llama", "bart"])
-def test_a_given_answer_is_told_as_given_and_not_as_what_the_model_says(name, family, tmp_path):
-    page = written(family(name), tmp_path / "out.html", "--text", TEXT, "--text-pair", "the cat ran")
+def test_a_given_answer_is_told_as_given_and_not_as_what_the_model_says(name, explained):
+    page = explained(name, "--text", TEXT, "--text-pair", "the cat ran").read_text(encoding="utf-8")
     assert re.search("<h1>The model gives a token of this answer probability 0[.][0-9]{2} [(]the", page)
     assert "Place by place, its own first choices were" in page
     assert "<dt>own first choices</dt>" in page
@@ -190,9 +202,8 @@ def test_an_image_is_explained_over_its_patches(family, tmp_path, browser_page):
 
 @pytest.mark.servers
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (360, True), (1200, True)])
-def test_the_page_fits_a_phone_and_a_screen(width, dark, family, tmp_path, browser_page):
-    target = tmp_path / "out.html"
-    written(family("bert"), target, "--text", TEXT, "--also", "relevance")
+def test_the_page_fits_a_phone_and_a_screen(width, dark, explained, browser_page):
+    target = explained("bert", "--text", TEXT, "--also", "relevance")
     browser_page.set_viewport_size({"width": width, "height": 800})
     browser_page.emulate_media(color_scheme="dark" if dark else "light")
     page = shown(browser_page, target)
@@ -201,7 +212,7 @@ def test_the_page_fits_a_phone_and_a_screen(width, dark, family, tmp_path, brows
     browser_page.set_viewport_size({"width": 1200, "height": 900})
 
 
-def test_labels_and_words_are_text_and_not_markup(family, tmp_path):
+def test_labels_and_words_are_text_and_not_markup(family, explained, tmp_path):
     import shutil
 
     folder, target = tmp_path / "model", tmp_path / "out.html"
@@ -210,7 +221,7 @@ def test_labels_and_words_are_text_and_not_markup(family, tmp_path):
     config["id2label"] = {str(number): NASTY for number in range(3)}
     (folder / "config.json").write_text(json.dumps(config))
     text = written(folder, target, "--text", f"the dog {NASTY} ran", "--text-pair", NASTY)
-    plain = written(family("bert"), target, "--text", TEXT)
+    plain = explained("bert", "--text", TEXT).read_text(encoding="utf-8")
     assert Outline(text).tags.count("script") == Outline(plain).tags.count("script") == 2
     assert "img" not in Outline(text).tags
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in text
