@@ -9,7 +9,7 @@ from typing import Any
 from tests.servers import get_json
 
 Series = dict[str, Any]
-# As Grafana fills them in where everything is chosen; scrapes are two seconds apart in the tests.
+# As Grafana fills them in where everything is chosen; scrapes are a second apart in the tests.
 VARIABLES = {
     "$job": ".+",
     "$instance": ".+",
