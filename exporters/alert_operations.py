@@ -108,8 +108,8 @@ def _sink_failing(cadence: Cadence) -> Operation:
             "critical": (f"({failing}) and {ON} ({lost})", cadence.hold),
         },
         summary=f"Evidence about {MODEL} does not reach {{{{ $labels.sink }}}}",
-        changed="{{ $labels.sink }} has taken nothing, and {{ $value | printf `%.0f` }} deliveries failed in "
-        f"{words(cadence.tries)}. " + text(tell.outbox(f"headwatch_outbox_dropped_total[{tries}]")),
+        changed="{{ $labels.sink }} has completed no delivery, and {{ $value | printf `%.0f` }} deliveries "
+        f"failed in {words(cadence.tries)}. " + text(tell.outbox(f"headwatch_outbox_dropped_total[{tries}]")),
         action="See whether {{ $labels.sink }} is up and still takes the credentials; the sidecar's log says "
         "what it answered.",
     )

@@ -528,7 +528,7 @@ def _sink_failing(steps):
     def unsent(severity, outbox):
         annotations = {
             "summary": "Evidence about sentiment does not reach mlflow",
-            "description": f"mlflow has taken nothing, and {2 * rate} deliveries failed in {spoken}. "
+            "description": f"mlflow has completed no delivery, and {2 * rate} deliveries failed in {spoken}. "
             f"{outbox}",
             "action": "See whether mlflow is up and still takes the credentials; "
             "the sidecar's log says what it answered.",
