@@ -78,7 +78,7 @@ docs: $(STAMP) ## Write docs/configuration.md, configs/headwatch.yaml, the dashb
 	$(BIN)/python -m monitor.config.docs
 	$(BIN)/python -m monitor.commands.docs
 	$(BIN)/python -m exporters.grafana.write
-	$(BIN)/python -m exporters.metrics_page
+	$(BIN)/python -m exporters.prometheus.page
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist demo-run demo-summary.json benchmarks/results/local

@@ -1,1 +1,1 @@
-"""Where verdicts go: Prometheus, MLflow, notifications."""
+"""Where verdicts go: Prometheus, its alerts, Grafana, MLflow, notifications."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from exporters import verdict_text as text
-from exporters.alert_rules import CHANNEL_ALERTS, page_name
-from exporters.alert_text import first_step
+from exporters.alerts.rules import CHANNEL_ALERTS, page_name
+from exporters.alerts.text import first_step
 from exporters.severity_words import alert_severity
 from monitor.errors import ExportError
 from monitor.records import OutboxRecord

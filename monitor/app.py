@@ -26,7 +26,7 @@ import uvicorn
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
+from exporters.prometheus.metrics import HeadwatchCollector, build_registry, render
 from monitor.config.configuration import Config, load_config
 from monitor.cycle import jobs
 from monitor.cycle.state import Cycle

@@ -49,8 +49,8 @@ STAGES = {
 OWNERS = {
     "transformers": ("monitor.replay",),
     "captum": ("monitor.analysis.tokens.attribution",),
-    "mlflow": ("exporters.mlflow_",),
-    "prometheus_client": ("exporters",),
+    "mlflow": ("exporters.mlflow",),
+    "prometheus_client": ("exporters.prometheus",),
     "apprise": ("exporters.notifications",),
     "apscheduler": ("monitor.app",),
     "uvicorn": ("monitor.app",),
@@ -58,7 +58,7 @@ OWNERS = {
     "sqlite3": ("monitor.state",),
     "matplotlib": ("monitor.report",),
     "typer": ("monitor.cli", "monitor.commands"),
-    "yaml": ("monitor.config.source", "exporters.alert_rules"),
+    "yaml": ("monitor.config.source", "exporters.alerts.rules"),
     "torch": (
         "monitor.analysis",
         "monitor.reading",

@@ -18,7 +18,7 @@ import uvicorn
 from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner, Result
 
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.runs import MlflowRuns
 from monitor.commands import backtest
 from monitor.commands import report as report_command
 from monitor.config.configuration import Config

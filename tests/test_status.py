@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporters.alert_rules import alert_rules, page_name
+from exporters.alerts.rules import alert_rules, page_name
 from monitor.cli import main
 from monitor.commands.asked import address_of
 from monitor.commands.status import exit_code

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from examples.demo.processes import Child, Children, free_ports
-from exporters.alert_rules import rules_yaml
+from exporters.alerts.rules import rules_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_NAME = "sentiment"

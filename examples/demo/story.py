@@ -27,7 +27,7 @@ MOST_RECOVERY = 8
 JUDGED_WITHIN = 240.0
 ARRIVES_WITHIN = 20.0
 POLL = 0.2
-# The rules that may speak in each act (exporters/alert_rules.py).
+# The rules that may speak in each act (exporters/alerts/rules.py).
 ALERTS: dict[Act, tuple[str, ...]] = {
     "domain": (
         "HeadwatchHeadDrift",

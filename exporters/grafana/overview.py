@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.alert_rules import alert_rules, page_name
+from exporters.alerts.rules import alert_rules, page_name
 from exporters.grafana.frame import Sections, dashboard
 from exporters.grafana.panels import (
     Panel,

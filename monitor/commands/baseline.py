@@ -299,7 +299,7 @@ def _files(folder: Path) -> list[dict[str, Any]]:
 def _registered(name: str, tracking_uri: str | None) -> list[dict[str, Any]]:
     if tracking_uri is None:
         raise ConfigError("--registry: needs --tracking-uri; give the MLflow server's address")
-    from exporters import mlflow_registry
+    from exporters.mlflow import registry as mlflow_registry
     from monitor.commands.samples import named_as_options
 
     with named_as_options():
@@ -335,7 +335,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
 def _publish(baseline: Baseline, content: bytes, tracking_uri: str, experiment: str) -> tuple[str, str]:
     """Register the file; gives its version in the registry, and the name that it has there."""
-    from exporters.mlflow_registry import publish_baseline, registered_name
+    from exporters.mlflow.registry import publish_baseline, registered_name
     from monitor.commands.samples import named_as_options
 
     tags = {

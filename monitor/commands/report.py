@@ -85,7 +85,7 @@ def report(
     if source is not None:
         values, origin = _from_disk(source)
     elif run is not None and tracking_uri is not None:
-        from exporters.mlflow_report import fetch_report
+        from exporters.mlflow.report import fetch_report
 
         values, origin = fetch_report(tracking_uri=tracking_uri, run=run), f"--run = {run}"
     else:

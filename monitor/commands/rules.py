@@ -36,7 +36,7 @@ def rules(
     path; and, where there is a Grafana, to its dashboard (exporters.prometheus.grafana_url). One file
     serves all sidecars that a Prometheus scrapes: write it from the configuration with the longest windows.
     """
-    from exporters.alert_rules import FOLDER, Links, rules_yaml
+    from exporters.alerts.rules import FOLDER, Links, rules_yaml
     from monitor.config.configuration import PrometheusSettings, load_config
     from monitor.state.settings import WindowSettings
 

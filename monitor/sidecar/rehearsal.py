@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
+from exporters.prometheus.metrics import HeadwatchCollector, build_registry, render
 from monitor.config.configuration import Config
 from monitor.cycle import jobs
 from monitor.cycle.state import Cycle

@@ -47,8 +47,8 @@ def build_sinks(config: Config) -> Sinks:
     tidy: Callable[[str, float], int] | None = None
     mlflow, notifications = config.exporters.mlflow, config.exporters.notifications
     if mlflow.tracking_uri:
-        from exporters.mlflow_retention import Keep
-        from exporters.mlflow_runs import MlflowRuns
+        from exporters.mlflow.retention import Keep
+        from exporters.mlflow.runs import MlflowRuns
 
         runs = MlflowRuns(
             tracking_uri=mlflow.tracking_uri,
@@ -92,7 +92,7 @@ def resolved_model(config: Config, downloads: Path) -> ModelSettings:
     model, mlflow = config.model, config.exporters.mlflow
     if not model.source.startswith("models:/"):
         return model
-    from exporters.mlflow_models import fetch_model
+    from exporters.mlflow.models import fetch_model
 
     fetched = fetch_model(
         model.source, directory=downloads, tracking_uri=str(mlflow.tracking_uri), token=_token(mlflow)
@@ -102,7 +102,7 @@ def resolved_model(config: Config, downloads: Path) -> ModelSettings:
 
 def fetch_registered_baseline(config: Config, name: str) -> bytes:
     """The file of the baseline that the registry's alias ``current`` points at."""
-    from exporters.mlflow_registry import fetch_baseline
+    from exporters.mlflow.registry import fetch_baseline
 
     mlflow = config.exporters.mlflow
     return fetch_baseline(tracking_uri=str(mlflow.tracking_uri), name=name, token=_token(mlflow))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporters.alert_rules import Links, alert_rules
-from exporters.prometheus_metrics import HeadwatchCollector, build_registry, render
+from exporters.alerts.rules import Links, alert_rules
+from exporters.prometheus.metrics import HeadwatchCollector, build_registry, render
 from tests.exporters import scenes
 from tests.servers import (
     get_json,

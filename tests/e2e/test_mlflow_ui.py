@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.runs import MlflowRuns
 from tests.browser import chromium_page
 from tests.exporters.episodes import story
 from tests.servers import Server, need

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from exporters.alert_rules import Links, alert_rules
-from exporters.mlflow_connection import connect
+from exporters.alerts.rules import Links, alert_rules
+from exporters.mlflow.connection import connect
 from tests.browser import chromium_page
 from tests.e2e.test_alerting import SHIPPED, Received, shipped_config
 from tests.e2e.test_mlflow_ui import PATIENCE

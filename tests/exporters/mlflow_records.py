@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from exporters.mlflow_connection import connect
+from exporters.mlflow.connection import connect
 from monitor.records import OutboxRecord
 from tests.exporters.scenes import START
 

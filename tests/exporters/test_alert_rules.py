@@ -12,9 +12,9 @@ import yaml
 from promql_parser import parse
 from typer.main import get_command
 
-from exporters.alert_cadence import Cadence
-from exporters.alert_rules import FOLDER, Links, alert_rules, page_name, rules_yaml
-from exporters.prometheus_metrics import METRICS
+from exporters.alerts.cadence import Cadence
+from exporters.alerts.rules import FOLDER, Links, alert_rules, page_name, rules_yaml
+from exporters.prometheus.metrics import METRICS
 from monitor.cli import app
 from tests.exporters.alert_scenarios import promtool_file, promtool_yaml
 from tests.servers import need

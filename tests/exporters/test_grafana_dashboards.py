@@ -12,10 +12,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from exporters.alert_rules import alert_rules, page_name
+from exporters.alerts.rules import alert_rules, page_name
 from exporters.grafana.write import DASHBOARDS, write
-from exporters.metric_table import AD_HOC, METRICS
-from exporters.metrics_page import committed_uses
+from exporters.prometheus.page import committed_uses
+from exporters.prometheus.table import AD_HOC, METRICS
 from tests.exporters.promql_server import filled_in
 
 ROOT = Path(__file__).parents[2]

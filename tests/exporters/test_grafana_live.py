@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters import metric_labels
 from exporters.grafana.queries import CAUSES, STATES
-from exporters.metric_table import AD_HOC, METRICS
+from exporters.prometheus import labels as metric_labels
+from exporters.prometheus.table import AD_HOC, METRICS
 from tests.exporters.dashboard_pictures import draw_all
 from tests.exporters.test_grafana_dashboards import BOARDS
 from tests.exporters.watched_scene import LABELS, MLFLOW, drifting

@@ -152,7 +152,7 @@ def test_each_model_has_its_own_cause_and_one_without_an_alarm_says_so(promtool)
 
 
 def test_causes_are_those_that_headwatch_gives():
-    from exporters.snapshot_points import CAUSES as GIVEN
+    from exporters.prometheus.snapshot_points import CAUSES as GIVEN
 
     assert [word for word, _ in CAUSES.values()] == ["no alarm", *GIVEN, "unknown"]
 

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from exporters import snapshot_points
-from exporters.metric_labels import LABELS, series, unit
-from exporters.metric_table import METRICS
-from exporters.metrics_page import committed_uses, metrics_page
+from exporters.prometheus import snapshot_points
+from exporters.prometheus.labels import LABELS, series, unit
+from exporters.prometheus.page import committed_uses, metrics_page
+from exporters.prometheus.table import METRICS
 from exporters.severity_words import ALERT_SEVERITIES
 from monitor.records import CHANNELS, State
 from monitor.records.outgoing import OutboxKind

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exporters.mlflow_connection import connect
-from exporters.mlflow_models import fetch_model
+from exporters.mlflow.connection import connect
+from exporters.mlflow.models import fetch_model
 from monitor.cli import main
 from monitor.config.configuration import Config
 from monitor.errors import ExportError

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from exporters.mlflow_connection import connect
-from exporters.mlflow_registry import (
+from exporters.mlflow.connection import connect
+from exporters.mlflow.registry import (
     fetch_baseline,
     list_baselines,
     promote_baseline,
     publish_baseline,
 )
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.runs import MlflowRuns
 from monitor.cli import main
 from monitor.commands.samples import named_as_options
 from monitor.errors import ExportError
@@ -48,7 +48,7 @@ def test_a_baseline_published_here_is_loaded_by_another_process(mlflow):
     tags = {"revision": "7"}
     version = publish_baseline(data, tracking_uri=mlflow.url, name="org/shared", version_tags=tags)
     code = (
-        "import sys; from exporters.mlflow_registry import fetch_baseline; "
+        "import sys; from exporters.mlflow.registry import fetch_baseline; "
         f"sys.stdout.buffer.write(fetch_baseline(tracking_uri={mlflow.url!r}, name='org/shared'))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

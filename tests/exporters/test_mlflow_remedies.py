@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from exporters.mlflow_connection import connect, export_errors
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.connection import connect, export_errors
+from exporters.mlflow.runs import MlflowRuns
 from monitor.errors import ExportError
 from tests.exporters.mlflow_records import baseline, files_of, runs_of, window
 from tests.exporters.scenes import quiet

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exporters.mlflow_connection import connect
-from exporters.mlflow_retention import Keep
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.connection import connect
+from exporters.mlflow.retention import Keep
+from exporters.mlflow.runs import MlflowRuns
 from tests.exporters.mlflow_records import baseline, episode, files_of, runs_of, window
 from tests.exporters.scenes import START, alarmed, cleared, quiet
 

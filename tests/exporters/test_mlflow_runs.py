@@ -9,10 +9,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from exporters.mlflow_connection import connect
-from exporters.mlflow_links import FILTERS
-from exporters.mlflow_registry import fetch_baseline, list_baselines
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.connection import connect
+from exporters.mlflow.links import FILTERS
+from exporters.mlflow.registry import fetch_baseline, list_baselines
+from exporters.mlflow.runs import MlflowRuns
 from monitor.errors import ExportError
 from monitor.records import Suspicion, WordEvidence
 from tests.exporters.mlflow_records import (

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from exporters.alert_rules import CHANNEL_ALERTS, alert_rules, page_name
-from exporters.mlflow_links import Page, body_of, episode_note
-from exporters.mlflow_metrics import NAME_LIMIT, metric_name, window_metrics
-from exporters.mlflow_text import CUT, closed_name, duration, fitting, sentences
+from exporters.alerts.rules import CHANNEL_ALERTS, alert_rules, page_name
+from exporters.mlflow.links import Page, body_of, episode_note
+from exporters.mlflow.metrics import NAME_LIMIT, metric_name, window_metrics
+from exporters.mlflow.text import CUT, closed_name, duration, fitting, sentences
 from monitor.records import CHANNELS, Suspicion
 from tests.exporters.scenes import alarmed, channel, cleared, model_changed, quiet
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporters.alert_rules import CHANNEL_ALERTS
+from exporters.alerts.rules import CHANNEL_ALERTS
 from exporters.notifications import Notifier, body, title
 from exporters.verdict_text import changed
 from monitor.errors import ExportError

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters.prometheus_metrics import METRICS, HeadwatchCollector, build_registry, render
+from exporters.prometheus.metrics import METRICS, HeadwatchCollector, build_registry, render
 from monitor.ingest.limits import DROP_REASONS
 from tests.exporters import scenes
 from tests.servers import need

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.alert_rules import alert_rules
+from exporters.alerts.rules import alert_rules
 from tests.exporters.promql_server import Promql
 from tests.models import spread, word_piece_tokenizer
 from tests.servers import running, start_prometheus, wait_for

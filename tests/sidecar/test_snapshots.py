@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from exporters.mlflow_experiment import Experiment
-from exporters.mlflow_runs import MlflowRuns
+from exporters.mlflow.experiment import Experiment
+from exporters.mlflow.runs import MlflowRuns
 from monitor.cycle.state import Cycle
 from monitor.ingest.intake import Intake
 from monitor.live.in_force import BaselineInForce

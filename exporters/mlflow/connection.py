@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from exporters.mlflow_remedies import remedy
+from exporters.mlflow.remedies import remedy
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:

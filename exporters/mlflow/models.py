@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.mlflow_connection import connect, export_errors
+from exporters.mlflow.connection import connect, export_errors
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 import tempfile
 from typing import Any
 
-from exporters.mlflow_artifacts import fetched, files_of
-from exporters.mlflow_connection import connect, export_errors
+from exporters.mlflow.artifacts import fetched, files_of
+from exporters.mlflow.connection import connect, export_errors
 from monitor.errors import InputError
 
 NAME = "report.json"

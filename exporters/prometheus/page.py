@@ -1,6 +1,6 @@
 """The metrics reference, written from the one table: docs/metrics.md.
 
-    python -m exporters.metrics_page docs/metrics.md
+    python -m exporters.prometheus.page docs/metrics.md
 
 Where a metric is used is read from the committed dashboards and from the alert rules.
 """
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from exporters.alert_rules import CHANNEL_ALERTS, alert_rules
-from exporters.metric_labels import LABELS, series, unit
-from exporters.metric_table import AD_HOC, GROUPS, METRICS, Metric
+from exporters.alerts.rules import CHANNEL_ALERTS, alert_rules
+from exporters.prometheus.labels import LABELS, series, unit
+from exporters.prometheus.table import AD_HOC, GROUPS, METRICS, Metric
 
 DASHBOARDS = Path("configs/grafana/dashboards")
 _NAME = re.compile(r"headwatch_[a-z0-9_]+")
@@ -35,7 +35,7 @@ Three to begin with:
 
 The process itself (memory, CPU, open files) is served under the names that all Prometheus clients use:
 `process_resident_memory_bytes`, `process_cpu_seconds_total` and their like. This page is written from the one
-list in `exporters/metric_table.py` by `python -m exporters.metrics_page`.
+list in `exporters/prometheus/table.py` by `python -m exporters.prometheus.page`.
 
 ## How many series
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exporters import mlflow_links as links
-from exporters import mlflow_text as text
-from exporters.mlflow_artifacts import files_of
-from exporters.mlflow_experiment import NOTE_TAG, Experiment, milliseconds, run_id
-from exporters.mlflow_metrics import window_metrics
-from exporters.mlflow_text import CLOSED_TAG
-from exporters.mlflow_tree import baseline_run, day_run, episode_key
+from exporters.mlflow import links, text
+from exporters.mlflow.artifacts import files_of
+from exporters.mlflow.experiment import NOTE_TAG, Experiment, milliseconds, run_id
+from exporters.mlflow.metrics import window_metrics
+from exporters.mlflow.text import CLOSED_TAG
+from exporters.mlflow.tree import baseline_run, day_run, episode_key
 from exporters.verdict_text import utc
 from monitor.records import OutboxRecord
 

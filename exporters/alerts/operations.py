@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporters import alert_watch_text as tell
-from exporters.alert_cadence import Cadence, duration, words
-from exporters.alert_templates import text
+from exporters.alerts import watch_text as tell
+from exporters.alerts.cadence import Cadence, duration, words
+from exporters.alerts.templates import text
 
 BY = "by (job, instance, model)"
 ON = "on (job, instance, model)"

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exporters.mlflow_experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
-from exporters.mlflow_links import baseline_tables
-from exporters.mlflow_text import DAY_TAG, baseline_note, date, day_note
+from exporters.mlflow.experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
+from exporters.mlflow.links import baseline_tables
+from exporters.mlflow.text import DAY_TAG, baseline_note, date, day_note
 
 PARENT_TAG = "mlflow.parentRunId"
 MODEL_KEYS = ("model", "revision", "baseline")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporters.alert_templates import first_of, plain_name, query
+from exporters.alerts.templates import first_of, plain_name, query
 
 _DROPPED = {
     "queue_full": "Samples come faster than the disk takes them: send fewer, or give state.file a "

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from exporters import alert_text as say
-from exporters.alert_cadence import Cadence, duration, words
-from exporters.alert_operations import BY, MODEL, ON, operations
-from exporters.alert_templates import SELECT, sentence, text
+from exporters.alerts import text as say
+from exporters.alerts.cadence import Cadence, duration, words
+from exporters.alerts.operations import BY, MODEL, ON, operations
+from exporters.alerts.templates import SELECT, sentence, text
 from exporters.severity_words import ALERT_SEVERITIES
 
 FOLDER = "docs/runbooks"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.mlflow_artifacts import fetched
-from exporters.mlflow_connection import connect, export_errors, is_missing, quoted, without_secrets
-from exporters.mlflow_experiment import Experiment
+from exporters.mlflow.artifacts import fetched
+from exporters.mlflow.connection import connect, export_errors, is_missing, quoted, without_secrets
+from exporters.mlflow.experiment import Experiment
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:

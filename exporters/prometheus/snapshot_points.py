@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
-from exporters.attribution_points import Point, attribution_points
+from exporters.prometheus.attribution_points import Point, attribution_points
 from exporters.severity_words import ALERT_SEVERITIES
 from monitor.records import ChannelVerdict, HeadEvidence, Snapshot, SuspicionName, Verdict, WindowFigures
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from exporters.metric_table import PREFIX, Metric
+from exporters.prometheus.table import PREFIX, Metric
 
 
 @dataclass(frozen=True, slots=True)

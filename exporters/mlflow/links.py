@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from exporters.alert_rules import CHANNEL_ALERTS, page_name
-from exporters.mlflow_connection import quoted, run_page, runs_page
-from exporters.mlflow_text import NOTE_LIMIT, fitting
+from exporters.alerts.rules import CHANNEL_ALERTS, page_name
+from exporters.mlflow.connection import quoted, run_page, runs_page
+from exporters.mlflow.text import NOTE_LIMIT, fitting
 
 FOOT = "**Where to look**"
 MOST_SHOWN = 3

@@ -15,9 +15,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from exporters.attribution_points import Point
-from exporters.metric_table import METRICS, PREFIX, Metric
-from exporters.snapshot_points import snapshot_points
+from exporters.prometheus.attribution_points import Point
+from exporters.prometheus.snapshot_points import snapshot_points
+from exporters.prometheus.table import METRICS, PREFIX, Metric
 from monitor.records import Snapshot
 
 __all__ = ["METRICS", "HeadwatchCollector", "build_registry", "render"]

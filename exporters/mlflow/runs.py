@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from exporters import mlflow_links as links
-from exporters import mlflow_text as text
-from exporters.mlflow_connection import export_errors, is_missing, quoted, run_url
-from exporters.mlflow_episodes import Episodes
-from exporters.mlflow_experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
-from exporters.mlflow_metrics import attribution_metrics, window_metrics
-from exporters.mlflow_registry import publish_baseline, registered_name, registered_runs
-from exporters.mlflow_retention import Keep, due
-from exporters.mlflow_tree import MODEL_KEYS, baseline_run, day_run
+from exporters.mlflow import links, text
+from exporters.mlflow.connection import export_errors, is_missing, quoted, run_url
+from exporters.mlflow.episodes import Episodes
+from exporters.mlflow.experiment import KIND_TAG, NOTE_TAG, Experiment, run_id
+from exporters.mlflow.metrics import attribution_metrics, window_metrics
+from exporters.mlflow.registry import publish_baseline, registered_name, registered_runs
+from exporters.mlflow.retention import Keep, due
+from exporters.mlflow.tree import MODEL_KEYS, baseline_run, day_run
 from monitor.errors import ExportError
 from monitor.records import OutboxRecord
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exporters.alert_templates import (
+from exporters.alerts.templates import (
     NEXT,
     SELECT,
     first_of,

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.mlflow_connection import connect, without_secrets
-from exporters.mlflow_links import experiment_note
-from exporters.mlflow_text import fitting
+from exporters.mlflow.connection import connect, without_secrets
+from exporters.mlflow.links import experiment_note
+from exporters.mlflow.text import fitting
 from monitor.errors import ExportError
 
 if TYPE_CHECKING:

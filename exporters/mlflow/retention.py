@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporters.mlflow_experiment import KIND_TAG
-from exporters.mlflow_text import CLOSED_TAG, DAY_TAG, date
+from exporters.mlflow.experiment import KIND_TAG
+from exporters.mlflow.text import CLOSED_TAG, DAY_TAG, date
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -1,0 +1,1 @@
+"""What MLflow keeps: runs, notes, files and registered versions; the only room that imports ``mlflow``."""

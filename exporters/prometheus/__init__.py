@@ -1,0 +1,1 @@
+"""What Prometheus scrapes: the one table of metrics, their points, and the reference that lists them."""
