@@ -213,10 +213,14 @@ def _tokens(values: Values) -> NDArray[np.intp]:
 
 
 def _words(values: Values) -> NDArray[np.intp]:
-    """How many words each input has: texts that were cut before they were sent are cut by words."""
+    """How many words each input has: texts that were cut before they were sent are cut by words.
+
+    0 for an image or token ids, whose tokens belong to no word.
+    """
     content = _tokens(values) - values[:, MEASURES.index("special_tokens")]
-    pieces = np.maximum(values[:, MEASURES.index("tokens_per_word")], 1e-6)
-    return np.rint(content / pieces).astype(np.intp)
+    pieces = values[:, MEASURES.index("tokens_per_word")]
+    counts = np.divide(content, pieces, out=np.zeros(len(values)), where=pieces > 0)
+    return np.rint(counts).astype(np.intp)
 
 
 def _standing_out(seen: NDArray[np.intp]) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.drift.changes import UNCHANGED, Changes
 from monitor.drift.recent_inputs import KEPT, MEASURES, RecentInputs, no_inputs
-from monitor.drift.suspicion import SUSPICIONS, Signs, suspicions
+from monitor.drift.suspicion import SUSPICIONS, Signs, _words, suspicions
 from tests.drift.synthetic import at, draw_baseline, draw_features, fit, judge, reading
 
 COLUMN = {name: index for index, name in enumerate(MEASURES)}
@@ -251,3 +251,10 @@ def test_a_suspicion_is_told_while_the_alarm_stands_and_never_in_quiet_windows()
         "(inputs with 3 special tokens instead of 2: 0 % -> 100 %); predictions hold" in verdicts[4].summary
     )
     assert not verdicts[-1].alarm
+
+
+def test_images_have_no_words_that_could_be_cut():
+    """Their tokens belong to none: a count of words from that would be any number, however large."""
+    images = changed(draw_inputs(np.random.default_rng(5), 300), log_tokens=np.log(197), tokens_per_word=0.0)
+    assert _words(images).tolist() == [0] * 300
+    assert not suspicions(Signs(before=images, now=images, changes=UNCHANGED))
