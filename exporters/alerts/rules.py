@@ -170,20 +170,25 @@ CHANNEL_ALERTS: Mapping[str, str] = MappingProxyType(
 
 
 def _worst(cadence: Cadence) -> str:
-    """The worst severity that stood within the cadence's memory, for one that goes to and fro calls people.
+    """The worst severity of the alarm that stood within the cadence's memory.
 
-    headwatch judges the severity of all that stands together; Prometheus only carries it.
+    headwatch judges the severity of all that stands together; Prometheus only carries it. One that goes
+    to and fro calls people. What an alarm before this one had is not remembered: it began at another time.
     """
-    memory = duration(cadence.memory)
+    memory = f"[{duration(cadence.memory)}:{duration(max(1.0, cadence.window / 10))}]"
+    since = "headwatch_alarm_since_timestamp_seconds"
     found: list[str] = []
     worse: list[str] = []
 
     def stood(names: list[str]) -> str:
-        asked = f'headwatch_severity{{severity=~"{"|".join(names)}"}}[{memory}]'
-        return f"max by (job, instance, model, severity) (max_over_time({asked})) == 1"
+        now = f'headwatch_severity{{severity=~"{"|".join(names)}"}}'
+        marked = f"{now} * {ON} group_left () {since}"
+        by = "max by (job, instance, model, severity)"
+        kept = f"{by} (max_over_time(({marked}){memory})) >= {ON} group_left () max {BY} ({since})"
+        return f"({by} ({now}) == 1 or {kept})"
 
     for name in ALERT_SEVERITIES.values():
-        found.append(f"({stood([name])} unless {ON} ({stood(worse)}))" if worse else f"({stood([name])})")
+        found.append(f"({stood([name])} unless {ON} {stood(worse)})" if worse else stood([name]))
         worse.append(name)
     return " or ".join(found)
 

@@ -114,7 +114,9 @@ def timelines(window):
     yield from (_drift(steps, *row) for row in DRIFT)
     yield _restart(steps)
     yield _severity_to_and_fro(steps)
-    yield _after_a_warning(steps)
+    yield from (
+        _after_another_alarm(steps, *pair) for pair in (("warning", "critical"), ("critical", "warning"))
+    )
     yield _rollout(steps)
     yield _data_besides(steps)
     yield _nothing_known(steps)
@@ -250,20 +252,22 @@ def _severity_to_and_fro(steps):
     return line
 
 
-def _after_a_warning(steps):
-    """The severity of an episode that has just ended is remembered, but it is not this one's."""
-    line = Timeline(name="HeadDrift is critical alone, right after a warning that ended", steps=steps)
-    during = 10
-    line.has("severity", (1, BEFORE), (0, during), severity="warning")
-    line.has("severity", (0, BEFORE), (1, during), severity="critical")
-    line.has("severity", (0, BEFORE + during), severity="info")
-    line.has("channel_alarm", (0, BEFORE), (1, during), channel="heads")
-    line.has("cause", (0, BEFORE), (1, during), cause="data")
-    line.has("alarm_since_timestamp_seconds", ("_", BEFORE), (SINCE, during))
-    evidence(line, BEFORE + during)
-    summary = "Attention heads of sentiment have drifted"
-    told = drift_annotations(summary, HEADS, "critical", DATA, moved=PREDICTIONS, url="")
-    line.expects(BEFORE + 3, "HeadwatchHeadDrift", expected("critical", "head-drift", told))
+def _after_another_alarm(steps, former, severity):
+    """The severity of an alarm that ended a window ago is not this one's."""
+    line = Timeline(name=f"HeadDrift is {severity}, right after an alarm that was {former}", steps=steps)
+    quiet, during = 1, 10
+    line.has("severity", (1, BEFORE), (0, quiet + during), severity=former)
+    line.has("severity", (0, BEFORE + quiet), (1, during), severity=severity)
+    line.has("severity", (0, BEFORE + quiet + during), severity="info")
+    line.has("channel_alarm", (0, BEFORE + quiet), (1, during), channel="heads")
+    line.has("cause", (0, BEFORE + quiet), (1, during), cause="data")
+    line.has("alarm_since_timestamp_seconds", (SINCE - 900, BEFORE), ("_", quiet), (SINCE, during))
+    evidence(line, BEFORE + quiet + during)
+    told = drift_annotations(
+        "Attention heads of sentiment have drifted", HEADS, severity, DATA, moved=PREDICTIONS, url=""
+    )
+    for step in (BEFORE + quiet + 2, BEFORE + quiet + during - 1):
+        line.expects(step, "HeadwatchHeadDrift", expected(severity, "head-drift", told))
     return line
 
 
