@@ -19,6 +19,7 @@ from exporters.grafana.panels import (
 from exporters.grafana.queries import (
     CAUSES,
     MODEL,
+    MOST_LIMITS,
     STATES,
     against_limit,
     cause,
@@ -119,13 +120,14 @@ def _over_time() -> list[Panel]:
     )
     strongest = Words(
         shows="The strongest evidence of the last window: each channel's, divided by the limit at which it "
-        "alarms. The eight highest.",
+        "alarms, 100 at most. The eight highest.",
         bad="1 or more (red): in alarm.",
         then="read beside it since when.",
     )
     ratio = Words(
-        shows="Each channel's evidence divided by the limit at which it alarms; all: the channels together. "
-        "An alarm stays until its channel has recovered, also when the line falls below 1 again.",
+        shows="Each channel's evidence divided by the limit at which it alarms, 100 at most; "
+        "all: the channels together. An alarm stays until its channel has recovered, also when the line "
+        "falls below 1 again.",
         bad="a line reaches 1 (dashed). A slow climb towards it is no alarm yet.",
         then="heads or rollout: headwatch / heads. tokens, prediction, input: headwatch / tokens and "
         "predictions. model: compare the deployed files.",
@@ -136,7 +138,7 @@ def _over_time() -> list[Panel]:
         then="open headwatch / heads.",
     )
     channel = against_limit()
-    pooled = f"clamp_min({metric('pooled_evidence')} / {metric('pooled_evidence_limit')}, 0)"
+    pooled = f"clamp({metric('pooled_evidence')} / {metric('pooled_evidence_limit')}, 0, {MOST_LIMITS})"
     return [
         states("State over time", timeline, (state(), "{{model}}"), STATES),
         bars(

@@ -10,6 +10,9 @@ MODEL = f'{PROCESS}, model=~"$model"'
 BY_PROCESS = "by (job, instance)"
 BY_MODEL = "by (job, instance, model)"
 
+MOST_LIMITS = 100
+"""Evidence is drawn up to so many times its limit: a damaged model's would flatten all the rest."""
+
 GONE = "1d"
 """How long a sidecar that is gone is remembered: as long as HeadwatchStale does."""
 
@@ -74,7 +77,7 @@ def mean(name: str, *labels: str, where: str = "") -> str:
 def against_limit(*matchers: str) -> str:
     """Evidence of each channel as a share of its limit; the highest of a model's replicas."""
     ratio = f"{metric('evidence', *matchers)} / {metric('evidence_limit', *matchers)}"
-    return f"max by (model, channel) (clamp_min({ratio}, 0))"
+    return f"max by (model, channel) (clamp({ratio}, 0, {MOST_LIMITS}))"
 
 
 def per_second(name: str, by: str) -> str:

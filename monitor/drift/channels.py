@@ -97,8 +97,9 @@ def model_verdict(
     heads = describe.probe_heads(
         result, statistics=fitted.baseline.statistics, importance=fitted.importance, head_sd=fitted.head_sd
     )
-    limit = result.limit(fitted.settings.probe_threshold)
-    moved = result.difference > limit
+    moved = result.difference > result.limit(fitted.settings.probe_threshold)
+    # Where other parameters let any difference count, a limit of 0 would be no measure of it.
+    limit = min(found.limit, result.difference) if moved else found.limit
     return replace(found, limit=limit, evidence=min(result.difference, 1e6), heads=heads if moved else ())
 
 
